@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole contract from the host's side, in one class."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pluggy
+
+from ._discovery import (
+    PLUGINS_VARIABLE,
+    BrokenPlugin,
+    PluginOrigin,
+    broken,
+    create_plugin_manager,
+    load_plugins,
+    register,
+)
+from ._errors import BackendNotFoundError, ContractViolationError, NoBackendError, PluginError
+from ._messages import BackendInfo, Events, MediaInfo, SilentEvents, SubtitleRequest, Transcript
+from ._validation import (
+    attributed,
+    check_backend_info,
+    check_media_info,
+    check_request,
+    checked_transcript,
+    violation,
+)
+
+__all__ = ["InstalledBackend", "SubtitleHost"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstalledBackend:
+    """A usable backend: what it says about itself, and whose it is."""
+
+    info: BackendInfo
+    origin: PluginOrigin
+
+    @property
+    def name(self) -> str:
+        """The name users choose it by."""
+        return self.info.name
+
+
+class SubtitleHost:
+    """Finds the installed backends and calls them, checking every answer.
+
+    A broken plugin is left out and listed in `broken`; the others work on.
+
+    Args:
+        strict: Raise at the first broken plugin instead.
+        discover: Load installed plugins; without it there are only those in `plugins`. The environment variable
+            ``SUBTITLE_HOOKS_PLUGINS`` (comma-separated entry point or distribution names) narrows the choice, and
+            empties it when empty.
+        plugins: Plugin objects of the program itself, for example a fake one in a test.
+
+    Attributes:
+        plugin_manager: The pluggy manager behind it, for tracing and for registering further plugins.
+
+    Raises:
+        PluginLoadError: One of `plugins` is not a plugin, or with `strict`, an installed one is broken.
+    """
+
+    def __init__(self, *, strict: bool = False, discover: bool = True, plugins: Iterable[object] = ()) -> None:
+        self.plugin_manager: pluggy.PluginManager = create_plugin_manager()
+        self._strict = strict
+        self._origins: dict[str, PluginOrigin] = {}
+        self._load_failures: list[BrokenPlugin] = []
+        self._collected_from: list[tuple[str, object]] | None = None
+        self._backends: dict[str, tuple[InstalledBackend, object]] = {}
+        self._descriptor_failures: list[BrokenPlugin] = []
+        for plugin in plugins:
+            name = self.plugin_manager.get_canonical_name(plugin)
+            register(self.plugin_manager, plugin, name, _own(name))
+        if discover:
+            loaded = load_plugins(self.plugin_manager, strict=strict)
+            self._origins = loaded.origins
+            self._load_failures = loaded.broken
+
+    def backends(self) -> list[InstalledBackend]:
+        """List the usable backends by name.
+
+        Raises:
+            ContractViolationError: With `strict`, when a plugin offers a bad descriptor or a name that is taken.
+        """
+        self._collect()
+        return [self._backends[name][0] for name in sorted(self._backends)]
+
+    @property
+    def broken(self) -> list[BrokenPlugin]:
+        """Plugins that were left out, and why."""
+        self._collect()
+        return [*self._load_failures, *self._descriptor_failures]
+
+    def backend(self, name: str | None = None) -> InstalledBackend:
+        """Choose a backend: the one called `name`, or without a name the first in alphabetical order.
+
+        Raises:
+            NoBackendError: None is usable.
+            BackendNotFoundError: None has that name.
+        """
+        return self._choose(name)[0]
+
+    def probe(self, request: SubtitleRequest, backend: str | None = None) -> MediaInfo:
+        """Describe the request's media file without working on it.
+
+        Raises:
+            SubtitleError: See `generate`.
+        """
+        chosen, plugin = self._choose(backend)
+        check_request(request, chosen.info)
+        hook = self._hook_of("probe_media", plugin)
+        with attributed(chosen.origin, "looking at the file", request.media):
+            answer = hook(backend=chosen.name, request=request)
+        return check_media_info(answer, chosen.origin, request.media)
+
+    def generate(
+        self, request: SubtitleRequest, events: Events | None = None, backend: str | None = None
+    ) -> Transcript:
+        """Start to make subtitles; iterate the result, and close it (or use ``with``) when done or fed up.
+
+        Args:
+            request: What to do.
+            events: Whom to tell about progress, and whom to ask whether to stop.
+            backend: Name of a backend, see `backend`.
+
+        Returns:
+            A transcript whose segments are checked while they arrive.
+
+        Raises:
+            RequestError: The request makes no sense, or asks for what the backend cannot do.
+            NoBackendError: No backend is usable.
+            BackendNotFoundError: None has that name.
+            BackendFailedError: The backend raised something outside the shared error tree.
+            ContractViolationError: The backend answered with something the contract forbids.
+            CancelledError: `events.cancelled()` said so.
+            SubtitleError: What the backend has to say, for example `MediaFormatError`.
+
+        All but the first three may also come while iterating.
+        """
+        chosen, plugin = self._choose(backend)
+        check_request(request, chosen.info)
+        events = SilentEvents() if events is None else events
+        if request.context and "context" not in chosen.info.capabilities:
+            events.log("warning", f"backend {chosen.name!r} has no use for context; it is ignored")
+        hook = self._hook_of("generate_subtitles", plugin)
+        with attributed(chosen.origin, "starting the work", request.media):
+            answer = hook(backend=chosen.name, request=request, events=events)
+        return checked_transcript(answer, backend=chosen.name, origin=chosen.origin, events=events, path=request.media)
+
+    def _choose(self, name: str | None) -> tuple[InstalledBackend, object]:
+        self._collect()
+        if not self._backends:
+            raise NoBackendError(
+                "no subtitle backend is installed." + self._broken_note(),
+                hint="Install one, for example: pip install qwen-asr-plugin." + self._choice_note(),
+            )
+        if name is None:
+            name = min(self._backends)
+        if name not in self._backends:
+            raise BackendNotFoundError(
+                f"no backend is called {name!r}." + self._broken_note(),
+                hint=f"Installed: {', '.join(sorted(self._backends))}.",
+            )
+        return self._backends[name]
+
+    def _choice_note(self) -> str:
+        setting = os.environ.get(PLUGINS_VARIABLE)
+        return "" if setting is None else f" {PLUGINS_VARIABLE} is set to {setting!r} and may hide some."
+
+    def _broken_note(self) -> str:
+        reasons = [str(problem.error) for problem in self.broken]
+        return f" Left out as broken: {' / '.join(reasons)}" if reasons else ""
+
+    def _hook_of(self, hook: str, owner: object) -> pluggy.HookCaller:
+        # Only the owner may answer, so that blame falls on the right plugin; wrappers of others still wrap.
+        others = [
+            impl.plugin
+            for impl in getattr(self.plugin_manager.hook, hook).get_hookimpls()
+            if impl.plugin is not owner and not (impl.wrapper or impl.hookwrapper)
+        ]
+        return self.plugin_manager.subset_hook_caller(hook, remove_plugins=others)
+
+    def _collect(self) -> None:
+        """Ask every plugin for its descriptors, once per set of registered plugins."""
+        registered = [(name, plugin) for name, plugin in self.plugin_manager.list_name_plugin() if plugin is not None]
+        if registered == self._collected_from:
+            return
+        failures: list[BrokenPlugin] = []
+        offers: dict[str, list[tuple[InstalledBackend, object]]] = defaultdict(list)
+        for name, plugin in registered:
+            origin = self._origins.get(name, _own(name))
+            try:
+                for info in self._descriptors(plugin, origin):
+                    offers[info.name].append((InstalledBackend(info=info, origin=origin), plugin))
+            except PluginError as error:
+                if self._strict:
+                    raise
+                failures.append(broken(origin, error))
+        backends = {}
+        for name, offered in offers.items():
+            if len(offered) == 1:
+                backends[name] = offered[0]
+                continue
+            conflict = ContractViolationError(
+                f"backend {name!r} is offered by {' and by '.join(str(one.origin) for one, _ in offered)};"
+                " which one is meant cannot be told, so neither is used.",
+                hint=f"Uninstall one of them, or choose with {PLUGINS_VARIABLE}.",
+            )
+            if self._strict:
+                raise conflict
+            failures.extend(broken(one.origin, conflict) for one, _ in offered)
+        self._backends, self._descriptor_failures, self._collected_from = backends, failures, registered
+
+    def _descriptors(self, plugin: object, origin: PluginOrigin) -> list[BackendInfo]:
+        implemented = {caller.name for caller in self.plugin_manager.get_hookcallers(plugin) or ()}
+        if "subtitle_backends" not in implemented:
+            return []
+        with attributed(origin, "describing its backends"):
+            described = [info for answer in self._hook_of("subtitle_backends", plugin)() for info in answer]
+        infos = [check_backend_info(info, origin) for info in described]
+        for hook in ("probe_media", "generate_subtitles"):
+            if infos and hook not in implemented:
+                raise violation(origin, f"it offers backend {infos[0].name!r} but does not implement {hook}")
+        return infos
+
+
+def _own(name: str) -> PluginOrigin:
+    return PluginOrigin(distribution="", version="", entry_point=name)

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Holding hosts and plugins to the contract, with the guilty distribution's name in every message."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ._discovery import PluginOrigin
+from ._errors import BackendFailedError, CancelledError, ContractViolationError, RequestError, SubtitleError
+from ._messages import (
+    API_VERSION,
+    AudioTrackInfo,
+    BackendInfo,
+    Events,
+    MediaInfo,
+    Segment,
+    SubtitleRequest,
+    Transcript,
+)
+from ._srt import clean_lines
+
+__all__ = ["attributed", "check_backend_info", "check_media_info", "check_request", "checked_transcript"]
+
+_END = object()
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_MEDIA = re.compile(r"[\w.+*-]+/[\w.+*-]+")
+
+
+def violation(origin: PluginOrigin, what: str, path: Path | None = None) -> ContractViolationError:
+    """Make the error for a plugin that broke the contract."""
+    return ContractViolationError(
+        f"{origin} broke the subtitle contract: {what}.",
+        path=path,
+        hint="Update or uninstall it, or report this to its authors.",
+    )
+
+
+@contextlib.contextmanager
+def attributed(origin: PluginOrigin, doing: str, path: Path | None = None) -> Iterator[None]:
+    """Let errors of the shared tree through; wrap any other in `BackendFailedError` that names the plugin.
+
+    Args:
+        origin: Whose code runs inside.
+        doing: What it does, for the message: "<origin> failed while <doing>".
+        path: The media file it works on.
+    """
+    try:
+        yield
+    except SubtitleError:
+        raise
+    except (Exception, SystemExit) as error:
+        text = str(error)
+        raise BackendFailedError(
+            f"{origin} failed while {doing}: {type(error).__name__}{': ' if text else ''}{text}.",
+            path=path,
+            hint="This is an error in that plugin; report it to its authors with the traceback.",
+        ) from error
+
+
+def check_request(request: SubtitleRequest, info: BackendInfo) -> None:
+    """Refuse a request that makes no sense or that the backend says it cannot honour.
+
+    Raises:
+        RequestError: A value is impossible, or asks for a capability that is missing.
+    """
+
+    def refuse(what: str, hint: str = "") -> RequestError:
+        return RequestError(what, path=request.media if isinstance(request.media, Path) else None, hint=hint)
+
+    if not isinstance(request.media, Path):
+        raise refuse(f"the media is {request.media!r}; it must be a pathlib.Path.")
+    if not _is_int(request.start_ms) or request.start_ms < 0:
+        raise refuse(f"the start is {request.start_ms!r} ms; it must be a whole number, zero or more.")
+    if request.duration_ms is not None and (not _is_int(request.duration_ms) or request.duration_ms <= 0):
+        raise refuse(f"the duration is {request.duration_ms!r} ms; it must be a whole number, one or more.")
+    if request.track is not None and (not _is_int(request.track) or request.track < 0):
+        raise refuse(f"the audio track is {request.track!r}; it must be a whole number, zero or more.")
+    if not isinstance(request.options, Mapping):
+        raise refuse(f"the options are {request.options!r}; they must be a mapping.")
+    instead = "Leave it out, or choose another backend."
+    if (request.start_ms or request.duration_ms is not None) and "range" not in info.capabilities:
+        raise refuse(f"backend {info.name!r} cannot work on a part of a file.", instead)
+    if (request.track is not None or request.track_language is not None) and "track" not in info.capabilities:
+        raise refuse(f"backend {info.name!r} cannot choose an audio track.", instead)
+
+
+def check_backend_info(info: object, origin: PluginOrigin) -> BackendInfo:
+    """Check one descriptor.
+
+    Raises:
+        ContractViolationError: A field has the wrong type or value, or the contract version is not this one.
+    """
+    if not isinstance(info, BackendInfo):
+        raise violation(origin, f"subtitle_backends yielded {info!r} instead of a BackendInfo")
+    if not isinstance(info.name, str) or not _NAME.fullmatch(info.name):
+        raise violation(origin, f"the backend name {info.name!r} is not lower-case letters, digits and single hyphens")
+    who = f"backend {info.name!r}"
+    # First of all fields: a newer contract may give the others another meaning.
+    if not _is_int(info.api_version):
+        raise violation(origin, f"{who} gives {info.api_version!r} as its api_version instead of a number")
+    if info.api_version != API_VERSION:
+        older = "subtitle-hooks" if info.api_version > API_VERSION else origin.distribution or "the plugin"
+        raise ContractViolationError(
+            f"{origin} offers {who} for version {info.api_version} of the subtitle contract, but the installed "
+            f"subtitle-hooks speaks version {API_VERSION}.",
+            hint=f"Upgrade {older}.",
+        )
+    if not isinstance(info.version, str) or not info.version.strip():
+        raise violation(origin, f"{who} gives {info.version!r} as its version")
+    if not isinstance(info.summary, str) or len(info.summary.splitlines()) > 1:
+        raise violation(origin, f"the summary of {who} is not one line of text")
+    if not _is_tuple_of(info.languages, _LANGUAGE):
+        raise violation(origin, f"the languages of {who} are not a tuple of ISO 639 codes")
+    if not isinstance(info.capabilities, frozenset) or not all(isinstance(word, str) for word in info.capabilities):
+        raise violation(origin, f"the capabilities of {who} are not a frozenset of words")
+    if not _is_tuple_of(info.media, _MEDIA):
+        raise violation(origin, f"the media of {who} are not a tuple of MIME type patterns")
+    return info
+
+
+def check_media_info(info: object, origin: PluginOrigin, path: Path) -> MediaInfo:
+    """Check the answer to `probe_media`.
+
+    Raises:
+        ContractViolationError: A field has the wrong type or value.
+    """
+    if not isinstance(info, MediaInfo):
+        raise violation(origin, f"probe_media answered {info!r} instead of a MediaInfo", path)
+    if not isinstance(info.path, Path):
+        raise violation(origin, f"the path of its MediaInfo is {info.path!r} instead of a pathlib.Path", path)
+    if not _is_duration(info.duration_ms):
+        raise violation(
+            origin, f"the duration of its MediaInfo is {info.duration_ms!r}, not milliseconds or None", path
+        )
+    if not isinstance(info.container, str):
+        raise violation(origin, f"the container of its MediaInfo is {info.container!r} instead of text", path)
+    if not isinstance(info.tracks, tuple) or not all(isinstance(track, AudioTrackInfo) for track in info.tracks):
+        raise violation(origin, "the tracks of its MediaInfo are not a tuple of AudioTrackInfo", path)
+    if [track.index for track in info.tracks] != list(range(len(info.tracks))):
+        raise violation(origin, "the tracks of its MediaInfo are not numbered 0, 1, 2...", path)
+    return info
+
+
+def checked_transcript(
+    transcript: object, *, backend: str, origin: PluginOrigin, events: Events, path: Path
+) -> Transcript:
+    """Wrap the answer to `generate_subtitles` so that every segment is checked as it arrives.
+
+    Iterating the result raises `ContractViolationError` for a segment the contract forbids, `BackendFailedError` for
+    an error outside the shared tree, and `CancelledError` when the work ended because the host asked for it, however
+    the backend ended it: a transcript that was cut short never looks complete.
+
+    Raises:
+        ContractViolationError: It is not a transcript, or not one of this backend.
+    """
+    if not isinstance(transcript, Transcript):
+        raise violation(origin, f"generate_subtitles answered {transcript!r} instead of a Transcript", path)
+    problem = ""
+    if transcript.backend != backend:
+        problem = f"the transcript is of backend {transcript.backend!r} although {backend!r} was asked"
+    elif not _is_duration(transcript.duration_ms):
+        problem = f"the duration of its transcript is {transcript.duration_ms!r}, not milliseconds or None"
+    if problem:
+        transcript.close()
+        raise violation(origin, problem, path)
+    return Transcript(
+        backend=backend,
+        segments=_CheckedSegments(transcript, origin, events, path),
+        duration_ms=transcript.duration_ms,
+        language=lambda: _checked_language(transcript, origin, path),
+        statistics=lambda: _checked_statistics(transcript, origin, path),
+    )
+
+
+class _CheckedSegments:
+    # Not a generator: closing a generator that was never started would not reach the backend's.
+
+    def __init__(self, transcript: Transcript, origin: PluginOrigin, events: Events, path: Path) -> None:
+        self._transcript = transcript
+        self._origin = origin
+        self._events = events
+        self._path = path
+        self._previous: Segment | None = None
+        self._count = 0
+
+    def __iter__(self) -> _CheckedSegments:
+        return self
+
+    def __next__(self) -> Segment:
+        try:
+            with attributed(self._origin, "making subtitles", self._path):
+                item = next(self._transcript, _END)
+            if self._events.cancelled():
+                raise CancelledError("stopped as asked.", path=self._path)
+            if item is not _END:
+                return self._checked(item)
+        except BaseException:
+            with contextlib.suppress(SubtitleError):  # the first error is the one to report
+                self.close()
+            raise
+        raise StopIteration
+
+    def close(self) -> None:
+        with attributed(self._origin, "stopping", self._path):
+            self._transcript.close()
+
+    def _checked(self, item: object) -> Segment:
+        self._count += 1
+        if not isinstance(item, Segment):
+            raise violation(self._origin, f"segment {self._count} is {item!r} instead of a Segment", self._path)
+        problem = _segment_problem(item, self._previous)
+        if problem:
+            raise violation(self._origin, f"segment {self._count} {problem}", self._path)
+        self._previous = item
+        return item
+
+
+def _segment_problem(segment: Segment, previous: Segment | None) -> str:
+    if not _is_int(segment.start_ms) or not _is_int(segment.end_ms):
+        return f"has times {segment.start_ms!r} and {segment.end_ms!r}, which are not integer milliseconds"
+    if segment.start_ms < 0:
+        return f"starts at {segment.start_ms} ms, before the media does"
+    if segment.end_ms <= segment.start_ms:
+        return f"ends at {segment.end_ms} ms although it starts at {segment.start_ms} ms"
+    if previous is not None and segment.start_ms < previous.end_ms:
+        return f"starts at {segment.start_ms} ms, before the one in front of it ends ({previous.end_ms} ms)"
+    text: object = segment.text
+    if not isinstance(text, str) or not clean_lines(text):
+        return f"has {text!r} as its text, which shows nothing"
+    if segment.language is not None and not _is_language(segment.language):
+        return f"has {segment.language!r} as its language, which is not an ISO 639 code"
+    return ""
+
+
+def _checked_language(transcript: Transcript, origin: PluginOrigin, path: Path) -> str | None:
+    with attributed(origin, "telling the language", path):
+        language = transcript.language
+    if language is not None and not _is_language(language):
+        raise violation(origin, f"the language of its transcript is {language!r}, which is not an ISO 639 code", path)
+    return language
+
+
+def _checked_statistics(transcript: Transcript, origin: PluginOrigin, path: Path) -> Mapping[str, float | str]:
+    with attributed(origin, "reporting statistics", path):
+        statistics = transcript.statistics
+    if not isinstance(statistics, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, (int, float, str)) for name, value in statistics.items()
+    ):
+        raise violation(origin, f"the statistics are {statistics!r}, not names with numbers or short texts", path)
+    return statistics
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_duration(value: object) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+
+
+def _is_language(value: object) -> bool:
+    return isinstance(value, str) and _LANGUAGE.fullmatch(value) is not None
+
+
+def _is_tuple_of(values: object, pattern: re.Pattern[str]) -> bool:
+    return isinstance(values, tuple) and all(isinstance(item, str) and pattern.fullmatch(item) for item in values)
