@@ -1,0 +1,377 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A context: the KV cache of one or more sequences over a model, and the calls that fill it.
+
+libllama answers most misuse by aborting the process, and some by reading the wrong memory. Every call is therefore
+checked here first. Two rules hold for all libraries and architectures, because some check nothing: a sequence grows
+without gaps, and embedding rows go in pieces of at most ``n_ubatch`` (``ik`` libraries read the position array of a
+longer piece wrongly when rows have several positions each).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qwen_asr_native.errors import ClosedError, ContextError, DecodeError, LayoutError
+from qwen_asr_native.logs import LIBRARY_LOG
+from qwen_asr_native.model import Model, Weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Context"]
+
+_FAILURES = {
+    1: "there is no room left in the KV cache",
+    2: "it was aborted",
+    -1: "it calls the batch invalid",
+    -2: "it could not allocate memory",
+    -3: "it could not compute",
+}
+_MAX_POSITIONS = 1 << 30
+_MAX_SEQUENCES = 64
+
+
+class Context:
+    """State of decoding over a model. One call at a time; different contexts may run in different threads.
+
+    Args:
+        model: The model; it may be closed before the context, the weights stay until both are.
+        n_ctx: Positions the KV cache holds, over all sequences.
+        n_batch: Rows handed to the library in one call; longer input is split.
+        n_ubatch: Rows computed at once.
+        threads: Threads for a single row.
+        threads_batch: Threads for several rows, as ``threads`` when None.
+        n_seq_max: Number of sequences.
+        flash_attention: None leaves it to the library; ``ik`` libraries have it for one sequence only.
+
+    Attributes:
+        model: The model.
+        n_ctx: Positions the KV cache holds.
+
+    Raises:
+        ContextError: A number makes no sense, or there is not enough memory.
+        ClosedError: The model is closed.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        n_ctx: int,
+        n_batch: int = 512,
+        n_ubatch: int = 512,
+        threads: int = 1,
+        threads_batch: int | None = None,
+        n_seq_max: int = 1,
+        flash_attention: bool | None = None,
+    ) -> None:
+        self._address: int | None = None
+        threads_batch = threads if threads_batch is None else threads_batch
+        for name, value, limit in (
+            ("n_ctx", n_ctx, _MAX_POSITIONS),
+            ("n_batch", n_batch, _MAX_POSITIONS),
+            ("n_ubatch", n_ubatch, _MAX_POSITIONS),
+            ("threads", threads, 512),
+            ("threads_batch", threads_batch, 512),
+            ("n_seq_max", n_seq_max, _MAX_SEQUENCES),
+        ):
+            if not 1 <= value <= limit:
+                raise ContextError(f"{name} must be from 1 to {limit}, not {value}.")
+        self.model = model
+        self.n_ctx = n_ctx
+        self._functions = model.library.functions
+        self._lock = threading.Lock()
+        n_batch = min(n_batch, n_ctx)
+        self._weights: Weights | None = model.share_weights()
+        try:
+            self._address = self._create(
+                n_ctx, n_batch, min(n_ubatch, n_batch), threads, threads_batch, n_seq_max, flash_attention
+            )
+            self._token_rows = min(n_batch, self._functions.n_batch(self._address))
+            self._embedding_rows = min(self._token_rows, n_ubatch, self._functions.n_ubatch(self._address))
+        except BaseException:
+            self.close()
+            raise
+        self._lengths = [0] * n_seq_max
+        self._logits_row: int | None = None
+        # Buffers every call shares: one sequence id per row, and which rows give logits.
+        rows = self._token_rows
+        self._sequence_id = ctypes.c_int32(0)
+        self._sequence_counts = np.ones(rows, dtype=np.int32)
+        self._sequence_pointers = np.full(rows, ctypes.addressof(self._sequence_id), dtype=np.uintp)
+        self._outputs = np.zeros(rows, dtype=np.int8)
+        self._batch = model.library.verdict.batch.structure()
+
+    def decode_tokens(
+        self, tokens: Sequence[int] | NDArray[np.integer[Any]], position: int, *, logits: bool, sequence: int = 0
+    ) -> None:
+        """Append tokens to a sequence.
+
+        Args:
+            tokens: Token ids, at least one.
+            position: Position of the first one, the next free position of the sequence (`length`).
+            logits: Compute the logits after the last token, for `logits`.
+            sequence: Which sequence.
+
+        Raises:
+            DecodeError: Wrong ids or position, no room, or the library failed. The sequence stays as it was.
+            ContextError: Another thread is using the context.
+            ClosedError: The context is closed.
+        """
+        ids = np.asarray(tokens)
+        if ids.ndim != 1 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
+            raise DecodeError(f"Token ids must be whole numbers in one row, not {ids.dtype} of shape {ids.shape}.")
+        if ids.min() < 0 or ids.max() >= self.model.n_vocab:
+            wrong = int(ids[(ids < 0) | (ids >= self.model.n_vocab)][0])
+            raise DecodeError(f"{wrong} is not a token id of this model (0 to {self.model.n_vocab - 1}).")
+        ids = np.ascontiguousarray(ids, dtype=np.int32)
+        with self._exclusively() as address:
+            self._check_position(position, len(ids), sequence)
+            with self._undone_on_failure(address, position, sequence):
+                for start in range(0, len(ids), self._token_rows):
+                    piece = ids[start : start + self._token_rows]
+                    last = start + len(piece) == len(ids)
+                    positions = np.arange(position + start, position + start + len(piece), dtype=np.int32)
+                    self._decode(address, positions, len(piece), logits and last, sequence, token=piece.ctypes.data)
+
+    def decode_embeddings(
+        self, rows: NDArray[np.float32], position: int, *, logits: bool = False, sequence: int = 0
+    ) -> None:
+        """Append embedding rows, one position each, to a sequence.
+
+        With several positions per row (M-RoPE) the sections are ``[p, p, p, 0]``, which is what libllama itself uses
+        for tokens, so that rows and tokens of a sequence agree.
+
+        Args:
+            rows: float32 array of shape (n, `Model.n_embd`), n at least 1, all values finite.
+            position: Position of the first row, the next free position of the sequence (`length`).
+            logits: Compute the logits after the last row, for `logits`.
+            sequence: Which sequence.
+
+        Raises:
+            DecodeError: Wrong rows or position, no room, or the library failed. The sequence stays as it was.
+            ContextError: Another thread is using the context.
+            ClosedError: The context is closed.
+        """
+        width = self.model.n_embd
+        if rows.dtype != np.float32 or rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] != width:
+            raise DecodeError(f"Embeddings must be float32 of shape (n, {width}), not {rows.dtype} of {rows.shape}.")
+        if self.model.has_deepstack:
+            raise DecodeError("Embedding input of models with deepstack layers is not supported.")
+        if not np.isfinite(rows).all():
+            raise DecodeError("Embeddings hold values that are not finite (NaN or infinity).")
+        rows = np.ascontiguousarray(rows)
+        with self._exclusively() as address:
+            self._check_position(position, len(rows), sequence)
+            with self._undone_on_failure(address, position, sequence):
+                for start in range(0, len(rows), self._embedding_rows):
+                    piece = rows[start : start + self._embedding_rows]
+                    last = start + len(piece) == len(rows)
+                    positions = self._sections(position + start, len(piece))
+                    self._decode(address, positions, len(piece), logits and last, sequence, embd=piece.ctypes.data)
+
+    def logits(self) -> NDArray[np.float32]:
+        """Logits after the last row of the last call, a float32 copy of shape (`Model.n_vocab`,).
+
+        Raises:
+            ContextError: The last call did not ask for logits, or another thread is using the context.
+            DecodeError: They are not numbers: the weights are damaged.
+            ClosedError: The context is closed.
+        """
+        with self._exclusively() as address:
+            if self._logits_row is None:
+                raise ContextError("There are no logits: the last decode call did not ask for them.")
+            found = self._functions.logits(address, self._logits_row)
+            if not found:
+                raise DecodeError(f"{self.model.library.provider} gave no logits.")
+            row = (ctypes.c_float * self.model.n_vocab).from_address(found)
+            values: NDArray[np.float32] = np.ctypeslib.as_array(row).copy()
+        if np.isnan(values.min()):  # the minimum of anything with a NaN is NaN
+            raise DecodeError(f"The model computes values that are no numbers: {self.model.path} is damaged.")
+        return values
+
+    def length(self, sequence: int = 0) -> int:
+        """Number of positions in a sequence, which is also its next free position."""
+        self._check_sequence(sequence)
+        return self._lengths[sequence]
+
+    def clear(self) -> None:
+        """Forget every position of every sequence."""
+        with self._exclusively() as address:
+            self._logits_row = None
+            self._functions.clear_memory(address)
+            self._lengths = [0] * len(self._lengths)
+
+    def truncate(self, position: int, *, sequence: int = 0) -> None:
+        """Forget a sequence from a position on.
+
+        Raises:
+            ContextError: The position is not in the sequence, or the library cannot cut there.
+        """
+        with self._exclusively() as address:
+            self._check_sequence(sequence)
+            if not 0 <= position <= self._lengths[sequence]:
+                raise ContextError(f"Cannot cut at {position}: the sequence has {self._lengths[sequence]} positions.")
+            self._logits_row = None
+            if position == self._lengths[sequence]:
+                return
+            if not self._functions.remove_from(address, sequence, position):
+                raise ContextError(f"{self.model.library.provider} cannot cut this model's memory at {position}.")
+            self._lengths[sequence] = position
+
+    def close(self) -> None:
+        """Free the memory, once a running call has ended. Closing twice does nothing."""
+        with self._lock:
+            address, self._address = self._address, None
+            weights, self._weights = self._weights, None
+            if address is not None:
+                self._functions.free_context(address)
+            if weights is not None:
+                weights.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():  # then the system takes the memory back
+            with contextlib.suppress(AttributeError):  # __init__ did not get that far
+                self.close()
+
+    def _create(
+        self,
+        n_ctx: int,
+        n_batch: int,
+        n_ubatch: int,
+        threads: int,
+        threads_batch: int,
+        n_seq_max: int,
+        flash_attention: bool | None,
+    ) -> int:
+        layout = self.model.library.verdict.context_params
+        params = self._functions.context_defaults()
+        params.n_ctx = n_ctx
+        params.n_batch = n_batch
+        params.n_ubatch = n_ubatch
+        params.n_seq_max = n_seq_max
+        params.n_threads = threads
+        params.n_threads_batch = threads_batch
+        if n_seq_max > 1 and layout.has("kv_unified"):
+            params.kv_unified = True  # else each sequence gets an equal part of n_ctx
+        if layout.family == "ik" and n_seq_max > 1:
+            # Its flash attention aborts on rows that see nothing in a block of the cache: other sequences' positions.
+            if flash_attention:
+                raise ContextError("ik libraries cannot use flash attention with more than one sequence.")
+            flash_attention = False
+        if flash_attention is not None:
+            setattr(params, "flash_attn_type" if layout.has("flash_attn_type") else "flash_attn", flash_attention)
+        assert self._weights is not None
+        mark = LIBRARY_LOG.mark()
+        address = self._functions.new_context(self._weights.address, params)
+        if not address:
+            said = LIBRARY_LOG.since(mark) or "nothing"
+            raise ContextError(
+                f"{self.model.library.provider} cannot make a context of {n_ctx} positions. It said: {said}"
+            )
+        self._address = address
+        settings = {
+            "n_ctx": self._functions.n_ctx(address) >= n_ctx,  # rounded up by some
+            "n_seq_max": self._functions.n_seq_max(address) >= n_seq_max,  # ik gives the size of the cache
+            "n_threads": self._functions.n_threads(address) == threads,
+            "n_threads_batch": self._functions.n_threads_batch(address) == threads_batch,
+        }
+        if not all(settings.values()):
+            wrong = ", ".join(name for name, right in settings.items() if not right)
+            raise LayoutError(f"{self.model.library.path}: a new context does not have the settings given: {wrong}.")
+        return address
+
+    def _sections(self, position: int, count: int) -> NDArray[np.int32]:
+        """Positions of embedding rows, section after section."""
+        sections = np.zeros((self.model.positions_per_embedding, count), dtype=np.int32)
+        sections[:3] = np.arange(position, position + count, dtype=np.int32)
+        return sections
+
+    def _decode(
+        self,
+        address: int,
+        positions: NDArray[np.int32],
+        count: int,
+        logits: bool,
+        sequence: int,
+        *,
+        token: int | None = None,
+        embd: int | None = None,
+    ) -> None:
+        """Hand one piece to the library. The caller keeps the arrays behind the addresses alive."""
+        self._sequence_id.value = sequence
+        self._outputs[:count] = 0
+        self._outputs[count - 1] = logits
+        batch = self._batch
+        batch.n_tokens = count
+        batch.token = token
+        batch.embd = embd
+        batch.pos = positions.ctypes.data
+        batch.n_seq_id = self._sequence_counts.ctypes.data
+        batch.seq_id = self._sequence_pointers.ctypes.data
+        batch.logits = self._outputs.ctypes.data
+        mark = LIBRARY_LOG.mark()
+        code = self._functions.decode(address, batch)
+        if code != 0:
+            said = LIBRARY_LOG.since(mark)
+            raise DecodeError(
+                f"{self.model.library.provider} failed to decode {count} rows at position {positions.flat[0]}: "
+                f"{_FAILURES.get(code, f'code {code}')}.{f' It said: {said}' if said else ''}"
+            )
+        self._lengths[sequence] += count
+        self._logits_row = count - 1 if logits else None
+
+    @contextlib.contextmanager
+    def _exclusively(self) -> Iterator[int]:
+        """The address of the open context, for one call of one thread."""
+        if not self._lock.acquire(blocking=False):
+            raise ContextError("The context is in use by another thread. Use one context for each thread.")
+        try:
+            if self._address is None:
+                raise ClosedError("The context is closed.")
+            yield self._address
+        finally:
+            self._lock.release()
+
+    @contextlib.contextmanager
+    def _undone_on_failure(self, address: int, position: int, sequence: int) -> Iterator[None]:
+        """Take back what a failed call has stored already."""
+        self._logits_row = None
+        try:
+            yield
+        except DecodeError:
+            self._functions.remove_from(address, sequence, position)
+            self._lengths[sequence] = position
+            raise
+
+    def _check_position(self, position: int, count: int, sequence: int) -> None:
+        self._check_sequence(sequence)
+        if position != self._lengths[sequence]:
+            raise DecodeError(
+                f"Position {position} is not the next one of the sequence, which is {self._lengths[sequence]}. "
+                "Use truncate() to go back."
+            )
+        used = sum(self._lengths)
+        if used + count > self.n_ctx:
+            raise DecodeError(f"{count} more positions do not fit: {used} of {self.n_ctx} are in use.")
+
+    def _check_sequence(self, sequence: int) -> None:
+        if not 0 <= sequence < len(self._lengths):
+            raise ContextError(f"There is no sequence {sequence} (0 to {len(self._lengths) - 1}).")

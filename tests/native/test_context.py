@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a context computes, and what it refuses."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qwen_asr_native import (
+    ClosedError,
+    Context,
+    ContextError,
+    DecodeError,
+    Library,
+    Model,
+    ModelLoadError,
+    load_library,
+)
+
+IDS = [104, 101, 108, 300 - 44, 33, 70, 12, 200, 5, 17, 90, 31, 64, 7, 88, 150, 9, 42, 111, 3]
+
+
+def _logits(model: Model, ids: list[int], **options: Any) -> np.ndarray:
+    with Context(model, n_ctx=128, **options) as context:
+        context.decode_tokens(ids, 0, logits=True)
+        return context.logits()
+
+
+def _close(first: np.ndarray, second: np.ndarray) -> bool:
+    """Equal up to the rounding of a 16-bit KV cache."""
+    return float(np.abs(first - second).max()) < 0.01 * float(np.abs(second).max())
+
+
+def test_tokens_give_the_logits_of_the_reference(model: Model, reference: Callable[[list[int]], np.ndarray]) -> None:
+    found = _logits(model, IDS)
+    assert found.dtype == np.float32
+    assert found.shape == (model.n_vocab,)
+    assert _close(found, reference(IDS))
+
+
+def test_the_reference_notices_another_order(model: Model, reference: Callable[[list[int]], np.ndarray]) -> None:
+    assert not _close(_logits(model, IDS), reference([*IDS[5:10], *IDS[:5], *IDS[10:]]))
+
+
+@pytest.mark.parametrize("n_ubatch", [64, 8])
+def test_rows_of_the_token_table_are_the_tokens(model: Model, tiny: Any, n_ubatch: int) -> None:
+    with Context(model, n_ctx=128, n_batch=64, n_ubatch=n_ubatch) as context:
+        context.decode_embeddings(tiny.rows(IDS), 0, logits=True)
+        assert _close(context.logits(), _logits(model, IDS))
+
+
+def test_tokens_and_rows_mix_and_generation_goes_on(model: Model, tiny: Any) -> None:
+    with Context(model, n_ctx=128, n_batch=8, n_ubatch=8) as context:
+        context.decode_tokens(IDS[:3], 0, logits=False)
+        context.decode_embeddings(tiny.rows(IDS[3:15]), 3)
+        for index, token in enumerate(IDS[15:], start=15):
+            context.decode_tokens([token], index, logits=True)
+        assert context.length() == len(IDS)
+        assert _close(context.logits(), _logits(model, IDS))
+
+
+def test_rows_may_be_a_view(model: Model, tiny: Any) -> None:
+    rows = np.repeat(tiny.rows(IDS), 2, axis=0)[::2]
+    assert not rows.flags.c_contiguous
+    with Context(model, n_ctx=128) as context:
+        context.decode_embeddings(rows, 0, logits=True)
+        assert _close(context.logits(), _logits(model, IDS))
+
+
+def test_long_input_is_split(model: Model) -> None:
+    split = _logits(model, IDS, n_batch=7, n_ubatch=3)
+    assert _close(split, _logits(model, IDS))
+
+
+def test_same_input_same_bytes(model: Model) -> None:
+    assert _logits(model, IDS).tobytes() == _logits(model, IDS).tobytes()
+
+
+@pytest.mark.parametrize("flash_attention", [False, True])
+def test_flash_attention_changes_nothing(model: Model, flash_attention: bool) -> None:
+    assert _close(_logits(model, IDS, flash_attention=flash_attention), _logits(model, IDS))
+
+
+@pytest.mark.parametrize("repack", [False, True])
+def test_repacking_changes_nothing(library: Library, tiny: Any, repack: bool) -> None:
+    with Model(library, tiny.path, repack=repack, use_mmap=not repack) as model, Model(library, tiny.path) as plain:
+        assert _close(_logits(model, IDS), _logits(plain, IDS))
+
+
+def test_libraries_agree(tiny: Any) -> None:
+    found = []
+    for name in ("ik-llama-cpp-python", "xllamacpp"):
+        with Model(load_library(name), tiny.path) as model:
+            found.append(_logits(model, IDS))
+    assert _close(*found)
+
+
+def test_clear_forgets(model: Model) -> None:
+    with Context(model, n_ctx=128) as context:
+        context.decode_tokens(IDS[::-1], 0, logits=True)
+        context.clear()
+        assert context.length() == 0
+        context.decode_tokens(IDS, 0, logits=True)
+        assert context.logits().tobytes() == _logits(model, IDS).tobytes()
+
+
+def test_truncate_goes_back(model: Model) -> None:
+    with Context(model, n_ctx=128) as context:
+        context.decode_tokens([*IDS[:12], 1, 2, 3, 4], 0, logits=True)
+        context.truncate(12)
+        with pytest.raises(ContextError, match="no logits"):
+            context.logits()
+        context.decode_tokens(IDS[12:], 12, logits=True)
+        assert _close(context.logits(), _logits(model, IDS))
+        with pytest.raises(ContextError, match="Cannot cut at 21"):
+            context.truncate(21)
+
+
+def test_sequences_are_independent(model: Model) -> None:
+    with Context(model, n_ctx=128, n_seq_max=3) as context:
+        context.decode_tokens(IDS[::-1], 0, logits=False, sequence=0)
+        context.decode_tokens(IDS[:9], 0, logits=False, sequence=2)
+        context.decode_tokens(IDS[3:6], len(IDS), logits=False)
+        context.decode_tokens(IDS[9:], 9, logits=True, sequence=2)
+        assert _close(context.logits(), _logits(model, IDS))
+        context.truncate(0)
+        assert [context.length(sequence) for sequence in range(3)] == [0, 0, len(IDS)]
+        with pytest.raises(ContextError, match="no sequence 3"):
+            context.decode_tokens([1], 0, logits=False, sequence=3)
+
+
+def test_flash_attention_that_would_abort_is_refused(tiny: Any) -> None:
+    library = load_library("ik-llama-cpp-python")
+    with Model(library, tiny.path) as model, pytest.raises(ContextError, match="more than one sequence"):
+        Context(model, n_ctx=64, n_seq_max=2, flash_attention=True)
+
+
+def test_contexts_of_one_model_run_in_threads(model: Model) -> None:
+    expected = {turn: _logits(model, IDS[turn:]) for turn in range(4)}
+    failures: list[str] = []
+
+    def work(turn: int) -> None:
+        with Context(model, n_ctx=128) as context:
+            for _ in range(5):
+                context.clear()
+                context.decode_tokens(IDS[turn:], 0, logits=True)
+                if context.logits().tobytes() != expected[turn].tobytes():
+                    failures.append(f"thread {turn} computed something else")
+
+    threads = [threading.Thread(target=work, args=(turn,)) for turn in expected]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_one_context_in_two_threads_is_refused(model: Model) -> None:
+    with Context(model, n_ctx=128) as context:
+        refused: list[BaseException] = []
+        with context._exclusively():
+
+            def work() -> None:
+                try:
+                    context.decode_tokens(IDS, 0, logits=False)
+                except ContextError as error:
+                    refused.append(error)
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+        assert "another thread" in str(refused[0])
+
+
+@pytest.mark.parametrize(
+    ("tokens", "position", "message"),
+    [
+        ([], 0, "whole numbers in one row"),
+        ([1.5], 0, "whole numbers in one row"),
+        ([[1, 2]], 0, "whole numbers in one row"),
+        ([-1], 0, "-1 is not a token id"),
+        ([1, 100_000], 0, "100000 is not a token id"),
+        ([1], 1, "Position 1 is not the next one of the sequence, which is 0"),
+        ([1], -1, "Position -1"),
+        ([1] * 129, 0, "129 more positions do not fit: 0 of 128"),
+    ],
+)
+def test_tokens_that_would_abort_are_refused(model: Model, tokens: Any, position: int, message: str) -> None:
+    with Context(model, n_ctx=128) as context:
+        with pytest.raises(DecodeError, match=message):
+            context.decode_tokens(tokens, position, logits=True)
+        assert context.length() == 0
+        context.decode_tokens([1], 0, logits=True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (np.zeros((3, 255), np.float32), r"shape \(n, 256\)"),
+        (np.zeros((3, 256), np.float64), "must be float32"),
+        (np.zeros((0, 256), np.float32), "must be float32 of shape"),
+        (np.zeros(256, np.float32), "must be float32 of shape"),
+        (np.full((2, 256), np.nan, np.float32), "not finite"),
+        (np.zeros((129, 256), np.float32), "do not fit"),
+    ],
+)
+def test_rows_that_would_abort_are_refused(model: Model, rows: np.ndarray, message: str) -> None:
+    with Context(model, n_ctx=128) as context:
+        with pytest.raises(DecodeError, match=message):
+            context.decode_embeddings(rows, 0)
+        assert context.length() == 0
+
+
+def test_a_full_context_says_so(model: Model) -> None:
+    with Context(model, n_ctx=64) as context:
+        context.decode_tokens([1] * 64, 0, logits=False)
+        with pytest.raises(DecodeError, match="64 of 64 are in use"):
+            context.decode_tokens([1], 64, logits=False)
+        context.truncate(63)
+        context.decode_tokens([1], 63, logits=True)
+
+
+@pytest.mark.parametrize("setting", ["n_ctx", "n_batch", "n_ubatch", "threads", "threads_batch", "n_seq_max"])
+def test_settings_without_sense_are_refused(model: Model, setting: str) -> None:
+    with pytest.raises(ContextError, match=f"{setting} must be from 1"):
+        Context(model, **{"n_ctx": 64, setting: 0})
+
+
+def test_closed_things_say_so(library: Library, tiny: Any) -> None:
+    model = Model(library, tiny.path)
+    context = Context(model, n_ctx=64)
+    model.close()
+    model.close()
+    context.decode_tokens([1], 0, logits=True)  # the weights live as long as the context
+    assert context.logits().shape == (model.n_vocab,)
+    context.close()
+    context.close()
+    for call in (
+        lambda: context.decode_tokens([1], 1, logits=True),
+        context.logits,
+        context.clear,
+        lambda: context.truncate(0),
+        lambda: model.tokenize("x"),
+        lambda: model.piece(1),
+        lambda: model.meta("general.name"),
+        lambda: Context(model, n_ctx=64),
+    ):
+        with pytest.raises(ClosedError):
+            call()
+
+
+def test_damaged_weights_are_noticed(library: Library, tiny: Any, tmp_path: Any) -> None:
+    norm = tiny.weights["output_norm.weight"].tobytes()
+    data = tiny.path.read_bytes()
+    assert data.count(norm) == 1
+    broken = tmp_path / "nan.gguf"
+    broken.write_bytes(data.replace(norm, np.full(256, np.nan, np.float32).tobytes()))
+    with Model(library, broken) as model, Context(model, n_ctx=64) as context:
+        context.decode_tokens([1], 0, logits=True)
+        with pytest.raises(DecodeError, match="damaged"):
+            context.logits()
+
+
+def test_nothing_is_printed(library: Library, tiny: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    with Model(library, tiny.path) as model:
+        _logits(model, IDS)
+    with pytest.raises(ModelLoadError):
+        Model(library, tiny.path.with_name("absent.gguf"))
+    assert capfd.readouterr() == ("", "")
