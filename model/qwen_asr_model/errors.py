@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The error tree of this package.
+
+Every class has a stable ``code`` that logs and callers may match on; messages may change, codes never do.
+
+::
+
+    BundleError                    bundle              anything this package reports
+    ├── BundleNotFoundError        bundle-not-found    the folder is not there, or holds no model
+    ├── BundleFileMissingError     bundle-file-missing a file of the bundle is not there
+    ├── BundleFileDamagedError     bundle-file-damaged a file is not the one the manifest describes
+    │   ├── GgufDamagedError       gguf-damaged        the language model file is cut off or corrupt
+    │   └── OnnxDamagedError       onnx-damaged        an encoder file is cut off or corrupt
+    ├── ManifestError              manifest            bundle.json cannot be used
+    ├── PrecisionNotFoundError     precision-not-found the precision or quantisation asked for is not there
+    ├── WrongModelError            wrong-model         a sound file, but of another kind of model
+    ├── CheckpointError            checkpoint          the checkpoint to convert cannot be used
+    └── ConversionError            conversion          writing the bundle failed
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import ClassVar
+
+__all__ = [
+    "BundleError",
+    "BundleFileDamagedError",
+    "BundleFileMissingError",
+    "BundleNotFoundError",
+    "CheckpointError",
+    "ConversionError",
+    "GgufDamagedError",
+    "ManifestError",
+    "OnnxDamagedError",
+    "PrecisionNotFoundError",
+    "WrongModelError",
+]
+
+
+class BundleError(Exception):
+    """Root of the tree.
+
+    Args:
+        what: What happened, one sentence, no trailing advice.
+        path: The file or folder it happened to, when there is one.
+        hint: What the user can do about it.
+    """
+
+    code: ClassVar[str] = "bundle"
+
+    def __init__(self, what: str, *, path: str | os.PathLike[str] | None = None, hint: str = "") -> None:
+        self.what = what
+        self.path = None if path is None else Path(path)
+        self.hint = hint
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path is not None else ""
+        advice = f" {self.hint}" if self.hint else ""
+        return f"{where}{self.what}{advice}"
+
+
+class BundleNotFoundError(BundleError):
+    """The folder does not exist or holds no model at all."""
+
+    code = "bundle-not-found"
+
+
+class BundleFileMissingError(BundleError):
+    """A file that belongs to the bundle is not there.
+
+    Args:
+        name: Name of the missing file.
+        folder: The bundle's folder.
+    """
+
+    code = "bundle-file-missing"
+
+    def __init__(self, name: str, folder: str | os.PathLike[str]) -> None:
+        self.name = name
+        super().__init__(
+            f"the model bundle is incomplete: {name} is missing.",
+            path=folder,
+            hint="Copy the whole bundle again, or convert the checkpoint again.",
+        )
+
+
+class BundleFileDamagedError(BundleError):
+    """A file is there, but is not the one the manifest describes."""
+
+    code = "bundle-file-damaged"
+
+
+class GgufDamagedError(BundleFileDamagedError):
+    """The language model file is not GGUF, cut off or corrupt."""
+
+    code = "gguf-damaged"
+
+
+class OnnxDamagedError(BundleFileDamagedError):
+    """An encoder file is not ONNX, cut off or corrupt."""
+
+    code = "onnx-damaged"
+
+
+class ManifestError(BundleError):
+    """``bundle.json`` is not JSON, lacks a field, or has a version this package does not know."""
+
+    code = "manifest"
+
+
+class PrecisionNotFoundError(BundleError):
+    """The bundle does not hold the encoder precision or the language model quantisation asked for.
+
+    Args:
+        kind: ``"precision"`` or ``"quant"``.
+        wanted: What was asked for.
+        available: What the bundle holds.
+        folder: The bundle's folder.
+    """
+
+    code = "precision-not-found"
+
+    def __init__(self, kind: str, wanted: str, available: tuple[str, ...], folder: str | os.PathLike[str]) -> None:
+        self.kind = kind
+        self.wanted = wanted
+        self.available = available
+        super().__init__(
+            f"the model bundle has no {kind} {wanted!r}.",
+            path=folder,
+            hint=f"It has: {', '.join(available) or 'none'}.",
+        )
+
+
+class WrongModelError(BundleError):
+    """A sound file, but not of a model this engine can run."""
+
+    code = "wrong-model"
+
+
+class CheckpointError(BundleError):
+    """The checkpoint to convert is incomplete, corrupt or of another architecture."""
+
+    code = "checkpoint"
+
+
+class ConversionError(BundleError):
+    """The bundle could not be written."""
+
+    code = "conversion"

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tokenizer of a checkpoint, as a GGUF file stores it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from .errors import CheckpointError
+
+__all__ = ["TokenType", "Vocabulary", "byte_alphabet", "read_vocabulary"]
+
+END_OF_TURN = "<|im_end|>"
+
+
+class TokenType(IntEnum):
+    """Kinds of token, numbered as in GGUF."""
+
+    NORMAL = 1
+    CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """A byte-level BPE vocabulary, one entry per row of the embedding table.
+
+    Attributes:
+        tokens: Spelling of every id.
+        types: Kind of every id.
+        merges: Merge rules, best first, each two pieces separated by one space.
+        eos_id: The token that ends an answer.
+        padding_id: The padding token, if the checkpoint names one.
+        chat_template: The checkpoint's prompt template, if it has one.
+    """
+
+    tokens: tuple[str, ...]
+    types: tuple[TokenType, ...]
+    merges: tuple[str, ...]
+    eos_id: int
+    padding_id: int | None = None
+    chat_template: str | None = None
+
+
+def byte_alphabet() -> list[str]:
+    """Return the character that stands for each byte 0..255 in a byte-level BPE vocabulary.
+
+    Printable Latin-1 characters stand for themselves, the rest are moved to U+0100 and up (GPT-2's table).
+    """
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    moved = iter(range(0x100, 0x200))
+    return [chr(byte) if byte in printable else chr(next(moved)) for byte in range(256)]
+
+
+def read_vocabulary(folder: Path, *, size: int) -> Vocabulary:
+    """Read ``vocab.json``, ``merges.txt`` and ``tokenizer_config.json``.
+
+    Ids that no file spells are filled with ``[PAD<id>]``, which never match any text.
+
+    Args:
+        folder: The checkpoint's folder.
+        size: Rows of the embedding table.
+
+    Returns:
+        The vocabulary, exactly ``size`` entries.
+
+    Raises:
+        CheckpointError: A file is missing or malformed, an id lies beyond the table, or there is no ``<|im_end|>``.
+    """
+    plain = _json(folder / "vocab.json")
+    settings = _json(folder / "tokenizer_config.json")
+    tokens: list[str | None] = [None] * size
+    types = [TokenType.UNUSED] * size
+    for spelling, token in plain.items():
+        _place(tokens, types, folder / "vocab.json", token, spelling, TokenType.NORMAL)
+    added = settings.get("added_tokens_decoder") or {}
+    for token, entry in added.items():
+        try:
+            number, spelling, special = int(token), entry["content"], bool(entry.get("special", False))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise CheckpointError(f"malformed added token {token}.", path=folder / "tokenizer_config.json") from error
+        control = special or (spelling.startswith("<|") and spelling.endswith("|>"))
+        kind = TokenType.CONTROL if control else TokenType.USER_DEFINED
+        _place(tokens, types, folder / "tokenizer_config.json", number, spelling, kind)
+    complete = tuple(f"[PAD{number}]" if token is None else token for number, token in enumerate(tokens))
+    if END_OF_TURN not in complete:
+        raise CheckpointError(f"the tokenizer has no {END_OF_TURN}.", path=folder)
+    padding = settings.get("pad_token")
+    padding = padding.get("content") if isinstance(padding, dict) else padding
+    return Vocabulary(
+        tokens=complete,
+        types=tuple(types),
+        merges=_merges(folder / "merges.txt"),
+        eos_id=complete.index(END_OF_TURN),
+        padding_id=complete.index(padding) if padding in complete else None,
+        chat_template=_chat_template(folder, settings),
+    )
+
+
+def _place(
+    tokens: list[str | None], types: list[TokenType], file: Path, number: Any, spelling: str, kind: TokenType
+) -> None:
+    if not isinstance(number, int) or not 0 <= number < len(tokens):
+        raise CheckpointError(
+            f"token {spelling!r} has id {number}, the embedding table has {len(tokens)} rows.", path=file
+        )
+    tokens[number] = spelling
+    types[number] = kind
+
+
+def _merges(file: Path) -> tuple[str, ...]:
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"cannot be read ({error}).", path=file) from error
+    if lines and lines[0].startswith("#version"):
+        lines = lines[1:]
+    rules = tuple(rule for rule in (line.rstrip("\r") for line in lines) if rule)
+    for rule in rules:
+        if rule.count(" ") != 1:
+            raise CheckpointError(f"malformed merge rule {rule!r}.", path=file)
+    return rules
+
+
+def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
+    separate = folder / "chat_template.json"
+    template = (_json(separate) if separate.is_file() else settings).get("chat_template")
+    return template if isinstance(template, str) else None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"cannot be read ({error.strerror}).", path=file) from error
+    except ValueError as error:
+        raise CheckpointError("not JSON.", path=file) from error
+    if not isinstance(value, dict):
+        raise CheckpointError("not a JSON table.", path=file)
+    return value

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints to convert, made up on the spot, and the encoder written once more in plain numpy to compare with."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from qwen_asr_model.checkpoint import AUDIO_PREFIX, Checkpoint
+from qwen_asr_model.synth import SIZES, _shapes, synthetic_checkpoint
+
+
+def _erf(x: np.ndarray) -> np.ndarray:
+    return np.vectorize(math.erf, otypes=[np.float64])(x)
+
+
+def _gelu(x: np.ndarray) -> np.ndarray:
+    return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
+
+
+class ReferenceEncoder:
+    """The audio encoder as its definition says, in float64, one chunk and one window at a time."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.config = checkpoint.config.audio
+        self.tensors = checkpoint.tensors
+
+    def _get(self, name: str) -> np.ndarray:
+        return self.tensors.load(AUDIO_PREFIX + name).astype(np.float64)
+
+    def _linear(self, x: np.ndarray, name: str) -> np.ndarray:
+        return x @ self._get(f"{name}.weight").T + self._get(f"{name}.bias")
+
+    def _norm(self, x: np.ndarray, name: str) -> np.ndarray:
+        centred = x - x.mean(-1, keepdims=True)
+        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5)
+        return scaled * self._get(f"{name}.weight") + self._get(f"{name}.bias")
+
+    def _conv(self, x: np.ndarray, name: str) -> np.ndarray:
+        kernel, bias = self._get(f"{name}.weight"), self._get(f"{name}.bias")
+        _, height, width = x.shape
+        padded = np.pad(x, ((0, 0), (1, 1), (1, 1)))
+        out = np.empty((len(kernel), -(-height // 2), -(-width // 2)))
+        for i in range(out.shape[1]):
+            for j in range(out.shape[2]):
+                patch = padded[:, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+                out[:, i, j] = np.tensordot(kernel, patch, 3) + bias
+        return out
+
+    def frontend(self, mel: np.ndarray) -> np.ndarray:
+        """``[mels, frames] -> [rows, d_model]``."""
+        x = mel[None].astype(np.float64)
+        for name in ("conv2d1", "conv2d2", "conv2d3"):
+            x = _gelu(self._conv(x, name))
+        rows = x.transpose(2, 0, 1).reshape(x.shape[2], -1) @ self._get("conv_out.weight").T
+        half = self.config.d_model // 2
+        for row in range(len(rows)):
+            for i in range(half):
+                angle = row * math.exp(-i * math.log(10000) / (half - 1))
+                rows[row, i] += math.sin(angle)
+                rows[row, half + i] += math.cos(angle)
+        return rows
+
+    def backend(self, x: np.ndarray) -> np.ndarray:
+        """``[time, d_model] -> [time, output_dim]``."""
+        x = x.astype(np.float64)
+        heads, width = self.config.heads, self.config.d_model
+        for layer in range(self.config.layers):
+            at = f"layers.{layer}."
+            normal = self._norm(x, f"{at}self_attn_layer_norm")
+            q, k, v = (
+                self._linear(normal, f"{at}self_attn.{part}_proj").reshape(len(x), heads, -1).transpose(1, 0, 2)
+                for part in "qkv"
+            )
+            scores = q @ k.transpose(0, 2, 1) / math.sqrt(width // heads)
+            weights = np.exp(scores - scores.max(-1, keepdims=True))
+            weights /= weights.sum(-1, keepdims=True)
+            joined = (weights @ v).transpose(1, 0, 2).reshape(len(x), width)
+            x = x + self._linear(joined, f"{at}self_attn.out_proj")
+            inner = _gelu(self._linear(self._norm(x, f"{at}final_layer_norm"), f"{at}fc1"))
+            x = x + self._linear(inner, f"{at}fc2")
+        return self._linear(_gelu(self._linear(self._norm(x, "ln_post"), "proj1")), "proj2")
+
+
+def to_bfloat16(values: np.ndarray) -> np.ndarray:
+    """The upper halves of the float32 bits, cut off (not rounded): a valid bfloat16."""
+    return (np.ascontiguousarray(values, np.float32).view(np.uint32) >> 16).astype(np.uint16)
+
+
+def write_safetensors(file: Path, tensors: dict[str, np.ndarray], dtype: str) -> None:
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    blobs, at = [], 0
+    for name, values in tensors.items():
+        convert = {"BF16": to_bfloat16, "F16": lambda v: v.astype("<f2"), "F32": lambda v: v.astype("<f4")}[dtype]
+        blob = convert(values).tobytes()
+        header[name] = {"dtype": dtype, "shape": list(values.shape), "data_offsets": [at, at + len(blob)]}
+        blobs.append(blob)
+        at += len(blob)
+    text = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(blobs))
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, dtype: str = "BF16", shards: int = 1) -> Path:
+    """Write a checkpoint folder as the official ones are laid out."""
+    audio, text = checkpoint.config.audio, checkpoint.config.text
+    folder.mkdir(parents=True)
+    config = {
+        "model_type": "qwen3_asr",
+        "support_languages": ["English", "German", "Klingon"],
+        "thinker_config": {
+            "model_type": "qwen3_asr_thinker",
+            "audio_config": {
+                "num_mel_bins": audio.n_mels,
+                "d_model": audio.d_model,
+                "encoder_layers": audio.layers,
+                "encoder_attention_heads": audio.heads,
+                "encoder_ffn_dim": audio.ffn_dim,
+                "output_dim": audio.output_dim,
+                "downsample_hidden_size": audio.conv_channels,
+                "n_window": audio.n_window,
+                "n_window_infer": audio.n_window_infer,
+                "activation_function": "gelu",
+            },
+            "text_config": {
+                "vocab_size": text.vocab_size,
+                "hidden_size": text.hidden_size,
+                "intermediate_size": text.intermediate_size,
+                "num_hidden_layers": text.layers,
+                "num_attention_heads": text.heads,
+                "num_key_value_heads": text.kv_heads,
+                "head_dim": text.head_dim,
+                "hidden_act": "silu",
+                "attention_bias": False,
+                "max_position_embeddings": text.context_length,
+                "rms_norm_eps": text.rms_norm_eps,
+                "rope_theta": text.rope_theta,
+                "rope_scaling": {"mrope_section": list(text.mrope_section), "interleaved": True},
+                "tie_word_embeddings": text.tied,
+            },
+        },
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    vocabulary = checkpoint.vocabulary
+    plain = {spelling: i for i, spelling in enumerate(vocabulary.tokens) if vocabulary.types[i] == 1}
+    added = {
+        str(i): {"content": spelling, "special": spelling.startswith("<|im")}
+        for i, spelling in enumerate(vocabulary.tokens)
+        if vocabulary.types[i] in (3, 4)
+    }
+    (folder / "vocab.json").write_text(json.dumps(plain), encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(vocabulary.merges) + "\n", encoding="utf-8")
+    settings = {"added_tokens_decoder": added, "pad_token": "<|endoftext|>", "eos_token": "<|im_end|>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": "{{ a template }}"}))
+    tensors = {name: checkpoint.tensors.load(name) for name in _shapes(checkpoint.config)}
+    if shards == 1:
+        write_safetensors(folder / "model.safetensors", tensors, dtype)
+        return folder
+    weight_map = {}
+    for shard in range(shards):
+        file = f"model-{shard + 1:05}-of-{shards:05}.safetensors"
+        part = dict(list(tensors.items())[shard::shards])
+        write_safetensors(folder / file, part, dtype)
+        weight_map.update(dict.fromkeys(part, file))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return folder
+
+
+def run_onnx(file: Path, **inputs: np.ndarray) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    (result,) = session.run(None, inputs)
+    return result
+
+
+@pytest.fixture(scope="session")
+def tools() -> SimpleNamespace:
+    """The helpers above, for the tests."""
+    return SimpleNamespace(
+        ReferenceEncoder=ReferenceEncoder,
+        run_onnx=run_onnx,
+        to_bfloat16=to_bfloat16,
+        write_checkpoint=write_checkpoint,
+        write_safetensors=write_safetensors,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Checkpoint:
+    """A random checkpoint, in memory; its sizes are unlike each other, so that no two can be mixed up."""
+    config = SIZES["tiny"]
+    return synthetic_checkpoint(replace(config, audio=replace(config.audio, conv_channels=6, d_model=96, heads=3)))
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same checkpoint as a bfloat16 folder. Do not write into it."""
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny", tiny)
+
+
+@pytest.fixture(scope="session")
+def whole_bundle(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every precision and some types, converted from ``tiny_folder``. Do not write into it."""
+    from qwen_asr_model import convert_checkpoint
+
+    return convert_checkpoint(
+        tiny_folder,
+        tmp_path_factory.mktemp("bundles") / "whole",
+        name="whole",
+        precisions=["int8", "fp32", "fp16", "int4"],
+        quants=["q8_0", "f16", "q4_0"],
+        max_chunk_seconds=20,
+        licence="Apache-2.0",
+    )
+
+
+@pytest.fixture
+def bundle_copy(whole_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the bundle that a test may damage."""
+    import shutil
+
+    return Path(shutil.copytree(whole_bundle, tmp_path / "bundle"))
