@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole way of the data on one page: from a media path to segments.
+
+``media -> audio -> engine -> alignment -> subtitles``, one generator pulling the next, so that memory does not depend
+on the length of the file and the first segment leaves before the last second is decoded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from qwen_asr_plugin.alignment import estimate_words
+from qwen_asr_plugin.audio import find_chunks
+from qwen_asr_plugin.engine import EngineInfo, Recognition, WorkTimes, peak_memory_bytes, shared_engine
+from qwen_asr_plugin.languages import iso_code
+from qwen_asr_plugin.media import AudioTrack, MediaProbe, choose_track, find_ffmpeg, open_audio, probe
+from qwen_asr_plugin.options import EngineOptions, parse_options
+from qwen_asr_plugin.progress import ProgressMeter
+from qwen_asr_plugin.subtitles import CueBuilder, get_norm
+from subtitle_hooks import (
+    AudioTrackInfo,
+    CancelledError,
+    Events,
+    MediaInfo,
+    RequestError,
+    Segment,
+    SubtitleRequest,
+    Transcript,
+)
+
+__all__ = ["BACKEND_NAME", "generate", "media_info"]
+
+BACKEND_NAME = "qwen-asr"
+
+
+def media_info(request: SubtitleRequest) -> MediaInfo:
+    """Describe a media file without recognising anything.
+
+    Raises:
+        MediaError: The file cannot be worked on.
+        FfmpegNotFoundError: There is no ffmpeg.
+    """
+    found = probe(Path(request.media), find_ffmpeg(_options(request).ffmpeg))
+    return MediaInfo(
+        path=found.path,
+        duration_ms=found.duration_ms,
+        container=found.container,
+        tracks=tuple(
+            AudioTrackInfo(
+                index=track.index,
+                language=track.language,
+                codec=track.codec,
+                channels=track.channels,
+                sample_rate_hz=track.sample_rate_hz,
+                title=track.title,
+                default=track.default,
+            )
+            for track in found.tracks
+        ),
+    )
+
+
+def generate(request: SubtitleRequest, events: Events) -> Transcript:
+    """Check the request and the media file at once, and return a transcript that does the work as it is iterated.
+
+    Raises:
+        SubtitleError: See `qwen_asr_plugin.errors`; errors of the recognition come out of the iteration.
+    """
+    if request.start_ms < 0 or (request.duration_ms is not None and request.duration_ms <= 0):
+        raise RequestError("The time range is impossible.", hint="start must not be negative, duration greater than 0.")
+    options = _options(request)
+    language = iso_code(request.language) if request.language else None
+    norm = get_norm(request.norm)
+    found = probe(Path(request.media), find_ffmpeg(options.ffmpeg))
+    track = choose_track(found, index=request.track, language=request.track_language)
+    job = _Job(
+        request=request,
+        options=options,
+        language=language,
+        found=found,
+        track=track,
+        builder=CueBuilder(norm),
+        events=events,
+        range_ms=_range_ms(request, found),
+    )
+    return Transcript(
+        backend=BACKEND_NAME,
+        segments=job.segments(),
+        duration_ms=job.range_ms,
+        language=job.dominant_language,
+        statistics=job.statistics,
+    )
+
+
+def _options(request: SubtitleRequest) -> EngineOptions:
+    values = dict(request.options)
+    if request.model is not None:
+        values["model"] = request.model
+    return parse_options(values)
+
+
+def _range_ms(request: SubtitleRequest, found: MediaProbe) -> int | None:
+    if found.duration_ms is None:
+        return request.duration_ms
+    left = max(0, found.duration_ms - request.start_ms)
+    return left if request.duration_ms is None else min(left, request.duration_ms)
+
+
+@dataclass(kw_only=True)
+class _Job:
+    """One media file on its way; counts what happens for the statistics."""
+
+    request: SubtitleRequest
+    options: EngineOptions
+    language: str | None
+    found: MediaProbe
+    track: AudioTrack
+    builder: CueBuilder
+    events: Events
+    range_ms: int | None
+    started: float = field(default_factory=time.perf_counter)
+    wall_seconds: float = 0.0
+    load_seconds: float = 0.0
+    decoded_ms: int = 0
+    speech_ms: int = 0
+    peak_bytes: int = 0
+    info: EngineInfo | None = None
+    times: list[WorkTimes] = field(default_factory=list)
+    heard: Counter[str] = field(default_factory=Counter)
+
+    def segments(self) -> Iterator[Segment]:
+        """Do the work; every segment is told to the host, then yielded."""
+        meter = ProgressMeter(self.events, start_ms=self.request.start_ms, total_ms=self.range_ms)
+        loading = time.perf_counter()
+        meter.loading()
+        with shared_engine(self.options.engine_part(), self.events.cancelled) as engine:
+            self.load_seconds = time.perf_counter() - loading
+            self.info = engine.info
+            self._check_language(engine.info)
+            meter.recognizing()
+            with open_audio(
+                self.found,
+                self.track,
+                find_ffmpeg(self.options.ffmpeg),
+                start_ms=self.request.start_ms,
+                duration_ms=self.request.duration_ms,
+                allow_damaged=self.options.allow_damaged,
+            ) as stream:
+                chunks = find_chunks(
+                    self._watched(stream, stream.start_ms, meter),
+                    start_ms=stream.start_ms,
+                    max_seconds=engine.info.max_chunk_seconds,
+                )
+                for recognition in engine.recognize(
+                    meter.watch(chunks),
+                    context=self.request.context,
+                    language=self.language,
+                    cancelled=self.events.cancelled,
+                ):
+                    yield from self._told(self._cues(recognition))
+                    meter.finished(recognition.index)
+                yield from self._told(self.builder.finish(end_ms=stream.start_ms + stream.decoded_ms))
+                for warning in stream.warnings:
+                    self.events.log("warning", warning)
+            self.peak_bytes = engine.peak_memory_bytes + peak_memory_bytes()
+        self.wall_seconds = time.perf_counter() - self.started
+        meter.done()
+        if not self.times:
+            self.events.log("info", f"{self.found.path.name}: nobody speaks in this part; the subtitles are empty.")
+
+    def _watched(
+        self, blocks: Iterable[npt.NDArray[np.float32]], start_ms: int, meter: ProgressMeter
+    ) -> Iterator[npt.NDArray[np.float32]]:
+        samples = 0
+        for block in blocks:
+            if self.events.cancelled():
+                raise CancelledError("Stopped as asked.")
+            samples += len(block)
+            self.decoded_ms = samples // 16
+            meter.decoded(start_ms + self.decoded_ms)
+            yield block
+
+    def _cues(self, recognition: Recognition) -> list[Segment]:
+        if recognition.context_cut and not self.times:
+            self.events.log("warning", "The context is longer than this model copes with; only its beginning is used.")
+        self.times.append(recognition.times)
+        self.speech_ms += sum(span.end_ms - span.start_ms for span in recognition.spans)
+        if recognition.language:
+            self.heard[recognition.language] += len(recognition.text)
+        words = estimate_words(
+            recognition.text,
+            recognition.spans,
+            start_ms=recognition.start_ms,
+            end_ms=recognition.end_ms,
+            language=recognition.language,
+        )
+        return self.builder.add(words, recognition.language)
+
+    def _told(self, segments: Iterable[Segment]) -> Iterator[Segment]:
+        for segment in segments:
+            self.events.segment(segment)
+            yield segment
+
+    def _check_language(self, info: EngineInfo) -> None:
+        if self.language and info.languages and self.language not in info.languages:
+            raise RequestError(
+                f"The model {info.model} does not know the language {self.language!r}.",
+                hint=f"It knows: {', '.join(info.languages)}. Choose another model, or leave the language out.",
+            )
+
+    def dominant_language(self) -> str | None:
+        """Return the language most of the text is in; the one asked for where there is no text."""
+        return self.heard.most_common(1)[0][0] if self.heard else self.language
+
+    def statistics(self) -> Mapping[str, float | str]:
+        """Return what the work cost, flat; seconds of parallel lanes add up."""
+        times = WorkTimes.sum(self.times)
+        wall = self.wall_seconds or time.perf_counter() - self.started
+        audio = self.decoded_ms / 1000
+        values: dict[str, float | str] = {
+            "audio_seconds": round(audio, 3),
+            "speech_seconds": round(self.speech_ms / 1000, 3),
+            "load_seconds": round(self.load_seconds, 3),
+            "wall_seconds": round(wall, 3),
+            "rtf": round((wall - self.load_seconds) / audio, 4) if audio else 0.0,
+            "chunks": len(self.times),
+            "retries": times.retries,
+            "encoder_seconds": round(times.encoder_seconds, 3),
+            "prefill_tokens": times.prefill_tokens,
+            "prefill_tokens_per_second": _rate(times.prefill_tokens, times.prefill_seconds),
+            "generation_tokens": times.generation_tokens,
+            "generation_tokens_per_second": _rate(times.generation_tokens, times.generation_seconds),
+            "peak_memory_mb": round(self.peak_bytes / 1e6, 1),
+        }
+        if self.info is not None:
+            values |= {
+                "model": self.info.model,
+                "precision": self.info.precision,
+                "quant": self.info.quant,
+                "library": self.info.library,
+                "lanes": self.info.lanes,
+                "threads_per_lane": self.info.threads_per_lane,
+            }
+        return values
+
+
+def _rate(count: int, seconds: float) -> float:
+    return round(count / seconds, 1) if seconds else 0.0

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several chunks at once on shared weights, results in the order of the chunks."""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from qwen_asr_plugin.audio import SpeechChunk
+
+from .recognition import Recognition
+from .recognizer import LoadedModel, Recognizer, SpokenText
+
+__all__ = ["LanePool", "in_order"]
+
+
+class LanePool:
+    """Threads that each hold one recognizer; ctypes and onnxruntime let go of the interpreter lock while they work."""
+
+    def __init__(self, model: LoadedModel) -> None:
+        self._model = model
+        self._free: queue.SimpleQueue[Recognizer] = queue.SimpleQueue()
+        self._recognizers = [model.recognizer() for _ in range(model.lanes)]
+        for recognizer in self._recognizers:
+            self._free.put(recognizer)
+        self._threads = ThreadPoolExecutor(model.lanes, thread_name_prefix="qwen-asr-lane")
+
+    def submit(
+        self,
+        samples: npt.NDArray[np.float32],
+        *,
+        context: str,
+        language: str | None,
+        cancelled: Callable[[], bool],
+    ) -> Future[SpokenText]:
+        """Queue one chunk."""
+
+        def work() -> SpokenText:
+            recognizer = self._free.get()
+            try:
+                return recognizer.recognize(samples, context=context, language=language, cancelled=cancelled)
+            finally:
+                self._free.put(recognizer)
+
+        return self._threads.submit(work)
+
+    def close(self) -> None:
+        """Finish what is running, drop what is queued, free the KV caches and the weights."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for recognizer in self._recognizers:
+            recognizer.close()
+        self._model.close()
+
+
+def in_order(
+    chunks: Iterable[SpeechChunk],
+    submit: Callable[[SpeechChunk], Future[SpokenText]],
+    wait: Callable[[SpeechChunk, Future[SpokenText]], SpokenText],
+    *,
+    ahead: int,
+) -> Iterator[Recognition]:
+    """Keep at most `ahead` chunks submitted and yield their recognitions in order.
+
+    What bounds memory: a chunk is only asked for when there is a place for it.
+    """
+    pending: deque[tuple[SpeechChunk, Future[SpokenText]]] = deque()
+
+    def oldest() -> Recognition:
+        chunk, future = pending[0]
+        spoken = wait(chunk, future)
+        pending.popleft()
+        return Recognition(
+            index=chunk.index,
+            start_ms=chunk.start_ms,
+            end_ms=chunk.end_ms,
+            spans=chunk.spans,
+            text=spoken.text,
+            language=spoken.language,
+            times=spoken.times,
+            context_cut=spoken.context_cut,
+        )
+
+    try:
+        for chunk in chunks:
+            pending.append((chunk, submit(chunk)))
+            while len(pending) >= ahead or (pending and pending[0][1].done()):
+                yield oldest()
+        while pending:
+            yield oldest()
+    finally:
+        for _, future in pending:
+            future.cancel()

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be set, with its defaults: one frozen object, made from a request's option mapping.
+
+Every option has one name, used by the command line, by hosts (``--option NAME=VALUE``) and by `EngineOptions` alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from subtitle_hooks import RequestError
+
+__all__ = ["EngineOptions", "default_lanes", "parse_options"]
+
+Isolation = Literal["process", "inline"]
+OnnxProvider = Literal["cpu", "cuda", "dml", "coreml", "tensorrt"]
+
+MAX_LANES: Final = 16
+
+_TRUE: Final = {"1", "true", "yes", "on"}
+_FALSE: Final = {"0", "false", "no", "off"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Settings of one engine; two equal objects share one warm worker.
+
+    Attributes:
+        model: Folder of a model bundle; None is the bundled default model.
+        precision: Encoder precision (fp32, fp16, int8, int4); None is the bundle's default.
+        quant: Decoder quantisation (f16, q8_0, q4_k...); None is the bundle's default.
+        libllama: Provider name, library file or folder; None tries the providers in their documented order.
+        onnx_provider: Execution provider of onnxruntime for the encoder.
+        gpu_layers: Decoder layers on the GPU; 0 is none, -1 is all.
+        threads: Threads for all lanes together; 0 is one per core the process may use.
+        lanes: Chunks recognised at the same time; 0 chooses (see `default_lanes`).
+        isolation: "process" keeps native code in a worker process, "inline" runs it here (debugging).
+        timeout_factor: A chunk may take this many seconds per second of audio before the worker counts as hung.
+        ffmpeg: Path of the ffmpeg binary; None searches.
+        allow_damaged: Make subtitles for what can be decoded of a damaged file instead of refusing it.
+    """
+
+    model: Path | None = None
+    precision: str | None = None
+    quant: str | None = None
+    libllama: str | None = None
+    onnx_provider: OnnxProvider = "cpu"
+    gpu_layers: int = 0
+    threads: int = 0
+    lanes: int = 0
+    isolation: Isolation = "process"
+    timeout_factor: float = 60.0
+    ffmpeg: Path | None = None
+    allow_damaged: bool = False
+
+    def engine_part(self) -> EngineOptions:
+        """Return these options without those that are about one media file: what decides whether a worker fits."""
+        model = None if self.model is None else self.model.absolute()  # the host may change its folder meanwhile
+        return dataclasses.replace(self, model=model, ffmpeg=None, allow_damaged=False)
+
+
+def default_lanes(threads: int) -> int:
+    """Return how many chunks to recognise at once on `threads` threads.
+
+    Lanes of one thread share the mapped weights, need no barrier between threads and therefore also keep their speed
+    beside a busy neighbour; more than four would only add KV caches (docs/performance.md has the measurements).
+    """
+    return max(1, min(4, threads))
+
+
+def available_threads() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def parse_options(values: Mapping[str, object]) -> EngineOptions:
+    """Turn a request's option mapping (texts from a command line, or typed values) into `EngineOptions`.
+
+    Raises:
+        RequestError: An unknown name, or a value of the wrong kind; the message lists what there is.
+    """
+    known = {field.name: field for field in dataclasses.fields(EngineOptions)}
+    parsed: dict[str, Any] = {}
+    for name, value in values.items():
+        field = known.get(name.replace("-", "_"))
+        if field is None:
+            raise RequestError(f"There is no option {name!r}.", hint=f"Options are: {', '.join(sorted(known))}.")
+        parsed[field.name] = _convert(field.name, str(field.type), value)
+    return EngineOptions(**parsed)
+
+
+def _convert(name: str, kind: str, value: object) -> object:
+    if value is None:
+        return None
+    text = str(value).strip()
+    if kind.startswith("bool"):
+        if text.lower() in _TRUE | _FALSE:
+            return text.lower() in _TRUE
+        raise RequestError(f"Option {name} is {text!r}, but must be yes or no.")
+    if kind.startswith(("int", "float")):
+        convert = int if kind.startswith("int") else float
+        try:
+            number = convert(text)
+        except ValueError:
+            raise RequestError(f"Option {name} is {text!r}, but must be a number.") from None
+        most = {"threads": max(8, 4 * available_threads()), "lanes": MAX_LANES}.get(name, 1_000_000)
+        if not (-1 if name == "gpu_layers" else 0) <= number <= most:  # a float that is no number fails, too
+            raise RequestError(f"Option {name} is {text}, but must be from 0 to {most}.")
+        return number
+    if kind.startswith("Path"):
+        return Path(text).expanduser()
+    choices: tuple[str, ...] = {"Isolation": get_args(Isolation), "OnnxProvider": get_args(OnnxProvider)}.get(kind, ())
+    if choices and text not in choices:
+        raise RequestError(f"Option {name} is {text!r}, but must be one of: {', '.join(choices)}.")
+    return text

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+from pathlib import Path
+
+import pytest
+
+from qwen_asr_plugin.options import MAX_LANES, EngineOptions, available_threads, default_lanes, parse_options
+from subtitle_hooks import RequestError
+
+
+def test_texts_from_a_command_line_become_typed_values():
+    parsed = parse_options(
+        {
+            "model": "~/m",
+            "threads": "2",
+            "lanes": "2",
+            "allow-damaged": "yes",
+            "gpu_layers": "-1",
+            "timeout_factor": "5",
+        }
+    )
+    assert parsed == EngineOptions(
+        model=Path("~/m").expanduser(), threads=2, lanes=2, allow_damaged=True, gpu_layers=-1, timeout_factor=5.0
+    )
+
+
+def test_nothing_is_the_defaults():
+    assert parse_options({}) == parse_options({"model": None, "libllama": None}) == EngineOptions()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"thread": "2"},
+        {"threads": "two"},
+        {"threads": "-1"},
+        {"threads": "100000"},
+        {"lanes": str(MAX_LANES + 1)},
+        {"timeout_factor": "nan"},
+        {"timeout_factor": "inf"},
+        {"gpu_layers": "-2"},
+        {"allow_damaged": "perhaps"},
+        {"isolation": "thread"},
+        {"onnx_provider": "abacus"},
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(values):
+    with pytest.raises(RequestError) as caught:
+        parse_options(values)
+    assert next(iter(values)) in str(caught.value)
+
+
+def test_what_is_about_one_file_does_not_ask_for_another_worker():
+    here, there = EngineOptions(ffmpeg=Path("a"), allow_damaged=True), EngineOptions()
+    assert here.engine_part() == there.engine_part()
+    assert EngineOptions(threads=1).engine_part() != there.engine_part()
+
+
+@pytest.mark.parametrize(("threads", "lanes"), [(1, 1), (2, 2), (4, 4), (64, 4)])
+def test_lanes_have_one_thread_each_while_there_are_few(threads, lanes):
+    assert default_lanes(threads) == lanes
+    assert available_threads() >= 1
