@@ -26,7 +26,7 @@ model_app = typer.Typer(
 )
 
 Precisions = Annotated[str, typer.Option("--precision", "--prec", help="Encoder: fp32, fp16, int8, int4; comma list.")]
-Quants = Annotated[str, typer.Option(help="Decoder: f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q6_k...; comma list.")]
+Quants = Annotated[str, typer.Option(help="Decoder: f16, q8_0, q5_0, q4_0, q6_k, q4_k...; comma list.")]
 
 
 @model_app.command()
@@ -66,16 +66,22 @@ def convert(
 @model_app.command()
 @translate_errors
 def synth(
-    out: Annotated[Path, typer.Argument(help="Folder to write the bundle to.")],
+    out: Annotated[
+        Path | None, typer.Argument(help="Folder to write the bundle to; ./random-SIZE if left out.")
+    ] = None,
     *,
     size: Annotated[str, typer.Option(help="Architecture: tiny, 0.6b or 1.7b.")] = "0.6b",
     precision: Precisions = "int8",
     quant: Quants = "q8_0",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
 ) -> None:
-    """Make a bundle of random weights with the exact architecture, for tests and benchmarks. It recognises nothing."""
+    """Make a bundle of random weights with the exact architecture, for tests and benchmarks. It recognises nothing.
+
+    qwen-asr-plugin model synth --size 0.6b
+    """
     from qwen_asr_model import synthesize
 
+    out = out or Path(f"random-{size.lower()}")
     with _bar() as progress:
         synthesize(size, out, precisions=_list(precision), quants=_list(quant), seed=seed, progress=progress)
     show(out)

@@ -82,14 +82,17 @@ def test_what_is_no_checkpoint_is_refused(plugin_cli, tmp_path):
 
 
 _AS_IN_A_TERMINAL = (
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); print('ready', flush=True); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
 )
 
 
 def _started(command):
     """Start a program with Ctrl-C working, which it would not in a job started in the background."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", _AS_IN_A_TERMINAL, *command], **pipes, start_new_session=True)
+    process = subprocess.Popen([sys.executable, "-c", _AS_IN_A_TERMINAL, *command], **pipes, start_new_session=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
@@ -107,7 +110,7 @@ def test_ctrl_c_stops_and_leaves_nothing(make_media, sample_video, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
-@pytest.mark.parametrize("after", [0.1, 0.3, 0.7])
+@pytest.mark.parametrize("after", [0.0, 0.1, 0.3, 0.7])
 @pytest.mark.parametrize("name", ["qwen-asr-plugin", "subtitle-host"])
 def test_ctrl_c_right_after_the_start(name, after, sample_video, tmp_path):
     program = Path(sysconfig.get_path("scripts")) / name
