@@ -36,7 +36,8 @@ SAMPLE_RATE_HZ: Final = 16_000
 """What the recogniser expects."""
 
 _BLOCK_SAMPLES: Final = SAMPLE_RATE_HZ
-_BLOCK_BYTES: Final = 4 * _BLOCK_SAMPLES
+_CANCELLED_OUT: Final = 0.01
+"""An average of two channels with less than this part of their power (20 dB) has lost what they carry."""
 _HARD_CORRECTION_S: Final = 0.04
 """Time stamps this far from the samples counted are followed by inserting silence or dropping samples. ffmpeg's own
 0.1 s is more than the ear forgives between picture and subtitle; less would follow the jitter of coarse time stamps."""
@@ -44,6 +45,7 @@ _LOUDEST: Final = 1e4
 """80 dB above full scale: samples beyond it, infinities and NaN are damage, and one of them would drown a chunk."""
 _HERE: Final = "file:"
 """Stands for the file while the command is built: ffmpeg-python cannot hash a name that is not valid Unicode."""
+_PHASE_WARNING: Final = "The two channels of this track cancel each other out in places; one of them was used there."
 _NO_RESOURCES: Final = re.compile(r"Resource temporarily unavailable|Cannot allocate memory")
 _NO_DECODER: Final = re.compile(r"no decoder found|Decoder .*not found|Unknown decoder", re.IGNORECASE)
 _LATE_START: Final = re.compile(r"^(?:\[[^\]]*\] )*\[verbose\] Correcting start time (?:of Input #0 )?by (-?\d+)", re.M)
@@ -69,8 +71,10 @@ class AudioStream:
         end_ms: int | None,
         sought: bool,
         allow_damaged: bool,
+        channels: int,
     ) -> None:
         self.start_ms = start_ms
+        self._channels = channels
         self._probe = probe
         self._end_ms = end_ms
         self._allow_damaged = allow_damaged
@@ -83,7 +87,7 @@ class AudioStream:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                bufsize=2 * _BLOCK_BYTES,
+                bufsize=8 * channels * _BLOCK_SAMPLES,
                 creationflags=CREATION_FLAGS,
                 # Ctrl-C reaches the whole process group; ffmpeg ending by it would look like a damaged file.
                 start_new_session=True,
@@ -134,17 +138,30 @@ class AudioStream:
 
     def _read_blocks(self) -> Generator[npt.NDArray[np.float32], None, None]:
         stdout = self._pipe(self._process.stdout)
+        wanted = 4 * self._channels * _BLOCK_SAMPLES
         while True:
-            data = stdout.read(_BLOCK_BYTES)
-            block = np.frombuffer(data, dtype="<f4", count=len(data) // 4)
+            data = stdout.read(wanted)
+            frames = np.frombuffer(data, dtype="<f4", count=len(data) // (4 * self._channels) * self._channels)
+            block = self._mono(_sound(frames.astype(np.float32, copy=False)).reshape(-1, self._channels))
             if block.size:
                 self._samples += block.size
-                yield _sound(block.astype(np.float32, copy=False))
-            if len(data) < _BLOCK_BYTES:
+                yield block
+            if len(data) < wanted:
                 break
         self._process.wait()
         self._drain.join()
         self._judge(self._process.returncode)
+
+    def _mono(self, frames: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Average the channels, float32 ``[n, channels]`` to ``[n]``; where two cancel out, take the louder one."""
+        mono = np.ascontiguousarray(frames.mean(axis=1))
+        if self._channels == 2 and len(frames):
+            power = np.mean(np.square(frames), axis=0)
+            if np.mean(np.square(mono)) < _CANCELLED_OUT * power.max():
+                if _PHASE_WARNING not in self._warnings:
+                    self._warnings.append(_PHASE_WARNING)
+                return np.ascontiguousarray(frames[:, power.argmax()])
+        return mono
 
     def _read_messages(self) -> None:
         for line in self._pipe(self._process.stderr):
@@ -245,6 +262,7 @@ def open_audio(
         length_ms = max(0, start_ms + duration_ms - first_ms)
     # A container start before zero (codec delay) is cut off: 16 samples per millisecond.
     first_sample = 0 if seek_ms else max(0, -probe.clock_offset_ms) * SAMPLE_RATE_HZ // 1000
+    channels = 2 if track.channels == 2 else 1  # two are averaged here, more by ffmpeg
     audio = (
         _input(tools, seek_ms)[f"a:{track.index}"]
         .filter(
@@ -255,13 +273,19 @@ def open_audio(
             min_hard_comp=_HARD_CORRECTION_S,
             rematrix_maxval=1.0,
         )
-        .filter("aformat", sample_fmts="flt", channel_layouts="mono")
+        .filter("aformat", sample_fmts="flt", channel_layouts="stereo" if channels == 2 else "mono")
     )
     limit = {} if length_ms is None else {"t": f"{length_ms / 1000:.3f}"}
     output = audio.output("pipe:1", format="f32le", acodec="pcm_f32le", **limit)
     command = _command(output, probe, tools, "level+warning")
     return AudioStream(
-        command=command, probe=probe, start_ms=first_ms, end_ms=end_ms, sought=seek_ms > 0, allow_damaged=allow_damaged
+        command=command,
+        probe=probe,
+        start_ms=first_ms,
+        end_ms=end_ms,
+        sought=seek_ms > 0,
+        allow_damaged=allow_damaged,
+        channels=channels,
     )
 
 

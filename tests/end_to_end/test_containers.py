@@ -122,3 +122,9 @@ def test_a_range_gives_times_on_the_clock_of_the_whole(subtitles, sample_video, 
     assert heard[-1].end_ms <= last["end_ms"] + 1000
     assert "carefully" in _text(heard)
     assert "parrot" not in _text(heard)
+
+
+def test_stereo_whose_channels_cancel_out_is_heard(make_media, subtitles, clip, expected, tmp_path, wrong_words):
+    turned = make_media("-i", clip, "-af", "pan=stereo|c0=c0|c1=-1*c0", tmp_path / "turned.wav")
+    heard = subtitles(turned)
+    assert wrong_words(_text(expected), _text(heard)) <= 0.05
