@@ -115,9 +115,7 @@ def test_ctrl_c_stops_and_leaves_nothing(make_media, sample_video, tmp_path):
 def test_ctrl_c_right_after_the_start(name, after, sample_video, tmp_path):
     program = Path(sysconfig.get_path("scripts")) / name
     command = [program, {"subtitle-host": "run"}.get(name, "transcribe"), sample_video, "--output-dir", tmp_path]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = _started(command)
     time.sleep(after)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
