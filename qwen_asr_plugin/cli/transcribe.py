@@ -216,8 +216,17 @@ def _one_file(
     for path, _ in targets:  # all or none
         _claim(path, request.media, claimed)
         check_sidecar(path, overwrite=overwrite)
-    for path, kind in targets:
-        write_sidecar(path, render(kind, segments, info), overwrite=overwrite)
+    new: list[Path] = []
+    try:
+        for path, kind in targets:
+            fresh = not path.exists()
+            write_sidecar(path, render(kind, segments, info), overwrite=overwrite)
+            if fresh:
+                new.append(path)
+    except SubtitleError:  # a disk that fills up between two formats
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise
     return statistics, [path for path, _ in targets]
 
 

@@ -135,6 +135,17 @@ def test_a_reader_that_has_gone_does_not_stop_the_work(sample_video, tmp_path):
     assert (tmp_path / "sample.en.srt").stat().st_size > 500
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of file sizes")
+def test_a_disk_that_fills_up_between_two_formats_leaves_neither(sample_video, tmp_path):
+    program = Path(sysconfig.get_path("scripts")) / "qwen-asr-plugin"
+    limited = 'ulimit -f 2; exec "$@"'  # 2 KiB a file: enough for SRT, not for JSON
+    command = [program, "transcribe", sample_video, "-f", "srt,json", "-o", tmp_path]
+    done = subprocess.run(["bash", "-c", limited, "-", *command], capture_output=True, text=True, check=False)
+    assert done.returncode == 42, done.stderr
+    assert "sample.en.json" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_files_of_one_run_never_write_over_each_other(make_media, plugin_cli, sample_video, tmp_path):
     first = make_media("-i", sample_video, "-t", "4", tmp_path / "talk.flac")
     second = make_media("-i", sample_video, "-ss", "7", "-t", "3", tmp_path / "talk.wav")
