@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
+from pathlib import Path
 from typing import Final
 
 from qwen_asr_plugin.media.command import error_lines
@@ -17,6 +18,9 @@ _AT_THE_END_SAMPLES: Final = 30 * 16_000
 _TOLERATED_SHORTFALL_MS: Final = 1_000
 _STATES_ITS_LENGTH: Final = frozenset({"mov", "matroska", "flac", "mp3"})
 """Formats whose duration was written down by the maker, unless ffmpeg says that it had to estimate."""
+
+_PLACEHOLDER_BYTES: Final = 0x7FFF_0000
+_MOST_WAV_CHUNKS: Final = 64
 
 
 class DecodeLog:
@@ -63,10 +67,25 @@ class DecodeLog:
             shortfall_ms: How much earlier the audio ended than the file's stated end, 0 if nothing is stated.
         """
         names = self._probe.container.split(",")
-        if "wav" in names and self._partial_packet and not self._open_ended:
+        if "wav" in names and self._partial_packet and not (self._open_ended or _is_placeholder(self._probe.path)):
             return True
         if shortfall_ms <= _TOLERATED_SHORTFALL_MS + max(0, self._probe.clock_offset_ms):
             return False
         stated = not self._probe.has_video and not self._estimated and not _STATES_ITS_LENGTH.isdisjoint(names)
         late = [at for _, at in (*self._first.items(), *self._last) if at >= delivered - _AT_THE_END_SAMPLES]
         return stated or bool(late and self.errors(delivered))
+
+
+def _is_placeholder(wav: Path) -> bool:
+    """Say whether a WAV states 2 GiB or more of audio, as recorders do that cannot fill in the length later."""
+    with wav.open("rb") as file:
+        file.seek(12)
+        for _ in range(_MOST_WAV_CHUNKS):
+            head = file.read(8)
+            if len(head) < 8:
+                return False
+            size = int.from_bytes(head[4:], "little")
+            if head[:4] == b"data":
+                return size >= _PLACEHOLDER_BYTES
+            file.seek(size + size % 2, 1)
+    return False

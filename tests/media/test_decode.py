@@ -168,10 +168,11 @@ def test_a_cut_off_wav_is_noticed_and_an_open_ended_one_is_not(tmp_path, wav, to
     (tmp_path / "cut.wav").write_bytes(whole[:99_001])
     with pytest.raises(MediaDamagedError):
         decode(tmp_path / "cut.wav")
-    header = whole[:4] + b"\xff\xff\xff\xff" + whole[8:40] + b"\xff\xff\xff\xff"
-    (tmp_path / "open.wav").write_bytes(header + whole[44:])
-    stream, _ = decode(tmp_path / "open.wav")
-    assert stream.decoded_ms == 6_000
+    for length in (b"\xff\xff\xff\xff", b"\0\0\0\x80", b"\xff\xff\xff\x7f"):
+        header = whole[:4] + length + whole[8:40] + length
+        (tmp_path / "open.wav").write_bytes(header + whole[44:])
+        stream, _ = decode(tmp_path / "open.wav")
+        assert stream.decoded_ms == 6_000
 
 
 def test_a_corrupt_stretch_is_a_warning(tmp_path, media, decode):
