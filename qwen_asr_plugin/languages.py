@@ -11,19 +11,20 @@ from typing import Final
 
 from subtitle_hooks import RequestError
 
-__all__ = ["ISO_CODES", "iso_code", "model_name", "try_iso_code"]
+__all__ = ["ISO_CODES", "iso_code", "model_name", "same_language", "try_iso_code"]
 
-# English name, ISO 639-1 (639-3 where there is none), further codes in use for it.
+# English name; ISO 639-1 (639-3 where there is none); then 639-2/T, 639-2/B, 639-3 of the main variety, withdrawn codes
+# and further English names, as media files and users write them.
 _LANGUAGES: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
-    ("Chinese", "zh", ("zho", "chi", "cmn")),
+    ("Chinese", "zh", ("zho", "chi", "cmn", "mandarin")),
     ("English", "en", ("eng",)),
-    ("Cantonese", "yue", ()),
-    ("Arabic", "ar", ("ara",)),
+    ("Cantonese", "yue", ("zh-yue",)),
+    ("Arabic", "ar", ("ara", "arb")),
     ("German", "de", ("deu", "ger")),
     ("French", "fr", ("fra", "fre")),
-    ("Spanish", "es", ("spa",)),
+    ("Spanish", "es", ("spa", "castilian")),
     ("Portuguese", "pt", ("por",)),
-    ("Indonesian", "id", ("ind",)),
+    ("Indonesian", "id", ("ind", "in")),
     ("Italian", "it", ("ita",)),
     ("Korean", "ko", ("kor",)),
     ("Russian", "ru", ("rus",)),
@@ -32,17 +33,17 @@ _LANGUAGES: Final[tuple[tuple[str, str, tuple[str, ...]], ...]] = (
     ("Japanese", "ja", ("jpn",)),
     ("Turkish", "tr", ("tur",)),
     ("Hindi", "hi", ("hin",)),
-    ("Malay", "ms", ("msa", "may")),
-    ("Dutch", "nl", ("nld", "dut")),
+    ("Malay", "ms", ("msa", "may", "zsm")),
+    ("Dutch", "nl", ("nld", "dut", "flemish")),
     ("Swedish", "sv", ("swe",)),
     ("Danish", "da", ("dan",)),
     ("Finnish", "fi", ("fin",)),
     ("Polish", "pl", ("pol",)),
     ("Czech", "cs", ("ces", "cze")),
-    ("Filipino", "fil", ("tl", "tgl")),
-    ("Persian", "fa", ("fas", "per")),
+    ("Filipino", "fil", ("tl", "tgl", "tagalog")),
+    ("Persian", "fa", ("fas", "per", "pes", "farsi")),
     ("Greek", "el", ("ell", "gre")),
-    ("Romanian", "ro", ("ron", "rum")),
+    ("Romanian", "ro", ("ron", "rum", "mo", "mol")),
     ("Hungarian", "hu", ("hun",)),
     ("Macedonian", "mk", ("mkd", "mac")),
 )
@@ -57,8 +58,8 @@ def try_iso_code(language: str) -> str | None:
 
     A region or script after the language ("pt-BR", "zh_Hans") does not matter.
     """
-    key = language.strip().lower().replace("_", "-")
-    return _CODE_OF.get(key) or _CODE_OF.get(key.split("-")[0])
+    tag = _tag(language)
+    return _CODE_OF.get(tag) or _CODE_OF.get(tag.partition("-")[0])
 
 
 def iso_code(language: str) -> str:
@@ -79,3 +80,16 @@ def iso_code(language: str) -> str:
 def model_name(code: str) -> str:
     """Return the name the model uses for one of `ISO_CODES`."""
     return _NAME_OF[code]
+
+
+def same_language(left: str, right: str) -> bool:
+    """Say whether two language tags mean the same language, whatever standard each follows; regions are ignored."""
+    return _canonical(left) == _canonical(right)
+
+
+def _canonical(language: str) -> str:
+    return try_iso_code(language) or _tag(language).partition("-")[0]
+
+
+def _tag(language: str) -> str:
+    return language.strip().lower().replace("_", "-")

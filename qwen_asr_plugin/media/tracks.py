@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from qwen_asr_plugin.languages import same_language
 from qwen_asr_plugin.media.facts import AudioTrack, MediaProbe
-from qwen_asr_plugin.media.language_codes import same_language
 from subtitle_hooks import NoAudioError, TrackNotFoundError
 
 __all__ = ["choose_track"]
