@@ -46,6 +46,7 @@ class _Worker:
         self._answers = answers
         self._writing = threading.Lock()
         self._cancelled: set[int] = set()
+        self._ending = False
 
     def run(self) -> None:
         """Serve until the host closes the pipe."""
@@ -65,7 +66,7 @@ class _Worker:
                 self._cancelled.add(header["job"])
             else:
                 self._start(pool, header, samples)
-        self._cancelled = _Everything()
+        self._ending = True
         pool.close()
 
     def _start(self, pool: LanePool, header: dict[str, Any], samples: Any) -> None:
@@ -95,7 +96,7 @@ class _Worker:
             samples,
             context=header["context"],
             language=header["language"],
-            cancelled=lambda: job in self._cancelled,
+            cancelled=lambda: self._ending or job in self._cancelled,
         ).add_done_callback(done)
 
     def _answer(self, header: dict[str, Any]) -> None:
@@ -104,11 +105,6 @@ class _Worker:
                 write_message(self._answers, header)
             except OSError:  # the host is gone, and the read loop is about to notice
                 return
-
-
-class _Everything(set[int]):
-    def __contains__(self, item: object) -> bool:
-        return True
 
 
 def main() -> None:

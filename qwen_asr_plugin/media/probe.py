@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from pathlib import Path
 from typing import Final
 
@@ -16,16 +15,7 @@ from qwen_asr_plugin.media.facts import MediaProbe
 from qwen_asr_plugin.media.ffmpeg_binary import FfmpegTools
 from qwen_asr_plugin.media.probe_json import parse_document
 from qwen_asr_plugin.media.probe_text import parse_listing
-from subtitle_hooks import (
-    MediaDamagedError,
-    MediaEmptyError,
-    MediaError,
-    MediaFormatError,
-    MediaIsDirectoryError,
-    MediaNotFoundError,
-    MediaUnreadableError,
-    NoAudioError,
-)
+from subtitle_hooks import MediaDamagedError, MediaError, MediaFormatError, NoAudioError, check_media
 
 __all__ = ["probe"]
 
@@ -53,7 +43,7 @@ def probe(path: str | os.PathLike[str], tools: FfmpegTools) -> MediaProbe:
         FfmpegError: ffmpeg itself does not run.
     """
     file = Path(path)
-    _check_file(file)
+    check_media(file)
     found = _with_ffmpeg(file, tools) if tools.ffprobe is None else _with_ffprobe(file, tools, tools.ffprobe)
     if not found.tracks:
         raise NoAudioError(
@@ -62,32 +52,6 @@ def probe(path: str | os.PathLike[str], tools: FfmpegTools) -> MediaProbe:
             hint="If the sound is in a separate file, give that one.",
         )
     return found
-
-
-def _check_file(path: Path) -> None:
-    """Open the file once, so that problems with the path are told apart from problems with the content."""
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise MediaIsDirectoryError("This is a folder, not a media file.", path=path, hint="Give a file inside it.")
-        if not stat.S_ISREG(mode):
-            raise MediaFormatError(
-                "This is a device, pipe or socket, not a regular file.",
-                path=path,
-                hint="Save the media to a file first.",
-            )
-        with path.open("rb") as file:
-            first = file.read(1)
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
-        raise MediaNotFoundError("There is no such file.", path=path, hint="Check the path.") from error
-    except OSError as error:
-        raise MediaUnreadableError(
-            f"This file cannot be read ({error.strerror or error}).", path=path, hint="Check its permissions."
-        ) from error
-    if not first:
-        raise MediaEmptyError(
-            "This file is empty (zero bytes).", path=path, hint="Was the download or copy interrupted? Fetch it again."
-        )
 
 
 def _with_ffprobe(path: Path, tools: FfmpegTools, ffprobe: Path) -> MediaProbe:
