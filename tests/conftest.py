@@ -8,13 +8,26 @@ import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).parent
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder of the tests' own: what a developer has built or cached must not decide a test."""
+    folder = tmp_path_factory.mktemp("data")
+    before = os.environ.get("QWEN_ASR_DATA_DIR")
+    os.environ["QWEN_ASR_DATA_DIR"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["QWEN_ASR_DATA_DIR"]
+    else:
+        os.environ["QWEN_ASR_DATA_DIR"] = before
 
 
 @pytest.fixture(scope="session")

@@ -19,10 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qwen_asr_native.context import Context
+    from qwen_asr_native.cores import usable_cores
+    from qwen_asr_native.devices import Device, list_devices
     from qwen_asr_native.errors import (
+        ArchitectureError,
+        BuildError,
+        BuildToolError,
         ClosedError,
+        CompilerNotFoundError,
         ContextError,
         DecodeError,
+        DependencyError,
+        DeviceError,
         LayoutError,
         LibraryCrashedError,
         LibraryError,
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
         NativeError,
         QuantizeError,
         QuantizerNotFoundError,
+        SourceIncompleteError,
         TokenError,
     )
     from qwen_asr_native.library import Library, ProviderReport, diagnose, load_library
@@ -40,10 +49,17 @@ if TYPE_CHECKING:
     from qwen_asr_native.quantizing import quantize
 
 __all__ = [
+    "ArchitectureError",
+    "BuildError",
+    "BuildToolError",
     "ClosedError",
+    "CompilerNotFoundError",
     "Context",
     "ContextError",
     "DecodeError",
+    "DependencyError",
+    "Device",
+    "DeviceError",
     "LayoutError",
     "Library",
     "LibraryCrashedError",
@@ -57,18 +73,29 @@ __all__ = [
     "ProviderReport",
     "QuantizeError",
     "QuantizerNotFoundError",
+    "SourceIncompleteError",
     "TokenError",
     "diagnose",
+    "list_devices",
     "load_library",
     "quantize",
+    "usable_cores",
 ]
 
 _MODULES = {
     "context": ("Context",),
+    "cores": ("usable_cores",),
+    "devices": ("Device", "list_devices"),
     "errors": (
+        "ArchitectureError",
+        "BuildError",
+        "BuildToolError",
         "ClosedError",
+        "CompilerNotFoundError",
         "ContextError",
         "DecodeError",
+        "DependencyError",
+        "DeviceError",
         "LayoutError",
         "LibraryCrashedError",
         "LibraryError",
@@ -79,6 +106,7 @@ _MODULES = {
         "NativeError",
         "QuantizeError",
         "QuantizerNotFoundError",
+        "SourceIncompleteError",
         "TokenError",
     ),
     "library": ("Library", "ProviderReport", "diagnose", "load_library"),

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qwen_asr_native.errors import ClosedError, ContextError, DecodeError, LayoutError
+from qwen_asr_native.context_setup import new_context
+from qwen_asr_native.errors import ClosedError, ContextError, DecodeError
 from qwen_asr_native.logs import LIBRARY_LOG
 from qwen_asr_native.model import Model, Weights
 
@@ -93,8 +94,16 @@ class Context:
         n_batch = min(n_batch, n_ctx)
         self._weights: Weights | None = model.share_weights()
         try:
-            self._address = self._create(
-                n_ctx, n_batch, min(n_ubatch, n_batch), threads, threads_batch, n_seq_max, flash_attention
+            self._address = new_context(
+                model.library,
+                self._weights.address,
+                n_ctx=n_ctx,
+                n_batch=n_batch,
+                n_ubatch=min(n_ubatch, n_batch),
+                threads=threads,
+                threads_batch=threads_batch,
+                n_seq_max=n_seq_max,
+                flash_attention=flash_attention,
             )
             self._token_rows = min(n_batch, self._functions.n_batch(self._address))
             self._embedding_rows = min(self._token_rows, n_ubatch, self._functions.n_ubatch(self._address))
@@ -103,6 +112,7 @@ class Context:
             raise
         self._lengths = [0] * n_seq_max
         self._logits_row: int | None = None
+        self._single_rows_work = model.library.verdict.family != "ik"
         # Buffers every call shares: one sequence id per row, and which rows give logits.
         rows = self._token_rows
         self._sequence_id = ctypes.c_int32(0)
@@ -139,9 +149,10 @@ class Context:
             with self._undone_on_failure(address, position, sequence):
                 for start in range(0, len(ids), self._token_rows):
                     piece = ids[start : start + self._token_rows]
-                    last = start + len(piece) == len(ids)
                     positions = np.arange(position + start, position + start + len(piece), dtype=np.int32)
-                    self._decode(address, positions, len(piece), logits and last, sequence, token=piece.ctypes.data)
+                    self._outputs[: len(piece)] = 0
+                    self._outputs[len(piece) - 1] = logits and start + len(piece) == len(ids)
+                    self._decode(address, positions, len(piece), sequence, token=piece.ctypes.data)
 
     def decode_embeddings(
         self, rows: NDArray[np.float32], position: int, *, logits: bool = False, sequence: int = 0
@@ -162,22 +173,68 @@ class Context:
             ContextError: Another thread is using the context.
             ClosedError: The context is closed.
         """
-        width = self.model.n_embd
-        if rows.dtype != np.float32 or rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] != width:
-            raise DecodeError(f"Embeddings must be float32 of shape (n, {width}), not {rows.dtype} of {rows.shape}.")
-        if self.model.has_deepstack:
-            raise DecodeError("Embedding input of models with deepstack layers is not supported.")
-        if not np.isfinite(rows).all():
-            raise DecodeError("Embeddings hold values that are not finite (NaN or infinity).")
-        rows = np.ascontiguousarray(rows)
+        rows = self._checked_rows(rows)
         with self._exclusively() as address:
             self._check_position(position, len(rows), sequence)
             with self._undone_on_failure(address, position, sequence):
-                for start in range(0, len(rows), self._embedding_rows):
-                    piece = rows[start : start + self._embedding_rows]
-                    last = start + len(piece) == len(rows)
-                    positions = self._sections(position + start, len(piece))
-                    self._decode(address, positions, len(piece), logits and last, sequence, embd=piece.ctypes.data)
+                for start, piece in self._pieces(rows):
+                    self._outputs[: len(piece)] = 0
+                    self._outputs[len(piece) - 1] = logits and start + len(piece) == len(rows)
+                    self._decode_rows(address, piece, position + start, sequence)
+
+    def score_embeddings(
+        self,
+        rows: NDArray[np.float32],
+        position: int,
+        wanted: NDArray[np.integer[Any]],
+        *,
+        columns: int | None = None,
+        sequence: int = 0,
+    ) -> NDArray[np.float32]:
+        """Append embedding rows as `decode_embeddings` does, and return the logits after some of them.
+
+        One pass for models that answer at many rows at once, such as a forced aligner. `logits` has nothing afterwards.
+
+        Args:
+            rows: float32 array of shape (n, `Model.n_embd`), n at least 1, all values finite.
+            position: Position of the first row, the next free position of the sequence (`length`).
+            wanted: Rising indices of the rows, shape (k,).
+            columns: Return only the first so many logits of a row; None is all.
+            sequence: Which sequence.
+
+        Returns:
+            float32 array of shape (k, ``columns``).
+
+        Raises:
+            DecodeError: Wrong rows, indices or position, no room, the library failed, or the logits are not numbers.
+            ContextError: Another thread is using the context.
+            ClosedError: The context is closed.
+        """
+        rows = self._checked_rows(rows)
+        wanted = np.asarray(wanted)
+        rising = wanted.ndim == 1 and bool((np.diff(wanted) > 0).all())
+        if not rising or (wanted.size and not 0 <= wanted[0] <= wanted[-1] < len(rows)):
+            raise DecodeError(f"The rows to score must be rising numbers from 0 to {len(rows) - 1}.")
+        columns = self.model.n_vocab if columns is None else columns
+        if not 1 <= columns <= self.model.n_vocab:
+            raise DecodeError(f"A row has 1 to {self.model.n_vocab} logits, not {columns}.")
+        scores = np.empty((len(wanted), columns), dtype=np.float32)
+        done = 0
+        with self._exclusively() as address:
+            self._check_position(position, len(rows), sequence)
+            with self._undone_on_failure(address, position, sequence):
+                for start, piece in self._pieces(rows):
+                    here = wanted[(wanted >= start) & (wanted < start + len(piece))] - start
+                    self._outputs[: len(piece)] = 0
+                    self._outputs[here] = 1
+                    self._decode_rows(address, piece, position + start, sequence)
+                    for index in here:
+                        scores[done] = self._row_of_logits(address, int(index))[:columns]
+                        done += 1
+                self._logits_row = None
+        if np.isnan(scores.min(initial=0.0)):
+            raise self._not_numbers()
+        return scores
 
     def logits(self) -> NDArray[np.float32]:
         """Logits after the last row of the last call, a float32 copy of shape (`Model.n_vocab`,).
@@ -190,13 +247,9 @@ class Context:
         with self._exclusively() as address:
             if self._logits_row is None:
                 raise ContextError("There are no logits: the last decode call did not ask for them.")
-            found = self._functions.logits(address, self._logits_row)
-            if not found:
-                raise DecodeError(f"{self.model.library.provider} gave no logits.")
-            row = (ctypes.c_float * self.model.n_vocab).from_address(found)
-            values: NDArray[np.float32] = np.ctypeslib.as_array(row).copy()
+            values: NDArray[np.float32] = self._row_of_logits(address, self._logits_row).copy()
         if np.isnan(values.min()):  # the minimum of anything with a NaN is NaN
-            raise DecodeError(f"The model computes values that are no numbers: {self.model.path} is damaged.")
+            raise self._not_numbers()
         return values
 
     def length(self, sequence: int = 0) -> int:
@@ -251,53 +304,6 @@ class Context:
             with contextlib.suppress(AttributeError):  # __init__ did not get that far
                 self.close()
 
-    def _create(
-        self,
-        n_ctx: int,
-        n_batch: int,
-        n_ubatch: int,
-        threads: int,
-        threads_batch: int,
-        n_seq_max: int,
-        flash_attention: bool | None,
-    ) -> int:
-        layout = self.model.library.verdict.context_params
-        params = self._functions.context_defaults()
-        params.n_ctx = n_ctx
-        params.n_batch = n_batch
-        params.n_ubatch = n_ubatch
-        params.n_seq_max = n_seq_max
-        params.n_threads = threads
-        params.n_threads_batch = threads_batch
-        if n_seq_max > 1 and layout.has("kv_unified"):
-            params.kv_unified = True  # else each sequence gets an equal part of n_ctx
-        if layout.family == "ik" and n_seq_max > 1:
-            # Its flash attention aborts on rows that see nothing in a block of the cache: other sequences' positions.
-            if flash_attention:
-                raise ContextError("ik libraries cannot use flash attention with more than one sequence.")
-            flash_attention = False
-        if flash_attention is not None:
-            setattr(params, "flash_attn_type" if layout.has("flash_attn_type") else "flash_attn", flash_attention)
-        assert self._weights is not None
-        mark = LIBRARY_LOG.mark()
-        address = self._functions.new_context(self._weights.address, params)
-        if not address:
-            said = LIBRARY_LOG.since(mark) or "nothing"
-            raise ContextError(
-                f"{self.model.library.provider} cannot make a context of {n_ctx} positions. It said: {said}"
-            )
-        self._address = address
-        settings = {
-            "n_ctx": self._functions.n_ctx(address) >= n_ctx,  # rounded up by some
-            "n_seq_max": self._functions.n_seq_max(address) >= n_seq_max,  # ik gives the size of the cache
-            "n_threads": self._functions.n_threads(address) == threads,
-            "n_threads_batch": self._functions.n_threads_batch(address) == threads_batch,
-        }
-        if not all(settings.values()):
-            wrong = ", ".join(name for name, right in settings.items() if not right)
-            raise LayoutError(f"{self.model.library.path}: a new context does not have the settings given: {wrong}.")
-        return address
-
     def _sections(self, position: int, count: int) -> NDArray[np.int32]:
         """Positions of embedding rows, section after section."""
         sections = np.zeros((self.model.positions_per_embedding, count), dtype=np.int32)
@@ -309,16 +315,13 @@ class Context:
         address: int,
         positions: NDArray[np.int32],
         count: int,
-        logits: bool,
         sequence: int,
         *,
         token: int | None = None,
         embd: int | None = None,
     ) -> None:
-        """Hand one piece to the library. The caller keeps the arrays behind the addresses alive."""
+        """Hand one piece to the library. The caller has set `_outputs`, and keeps the arrays behind the addresses."""
         self._sequence_id.value = sequence
-        self._outputs[:count] = 0
-        self._outputs[count - 1] = logits
         batch = self._batch
         batch.n_tokens = count
         batch.token = token
@@ -336,7 +339,58 @@ class Context:
                 f"{_FAILURES.get(code, f'code {code}')}.{f' It said: {said}' if said else ''}"
             )
         self._lengths[sequence] += count
-        self._logits_row = count - 1 if logits else None
+        self._logits_row = count - 1 if self._outputs[count - 1] else None
+
+    def _checked_rows(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embedding rows that the library can read without harm."""
+        width = self.model.n_embd
+        if rows.dtype != np.float32 or rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] != width:
+            raise DecodeError(f"Embeddings must be float32 of shape (n, {width}), not {rows.dtype} of {rows.shape}.")
+        if self.model.has_deepstack:
+            raise DecodeError("Embedding input of models with deepstack layers is not supported.")
+        if not np.isfinite(rows).all():
+            raise DecodeError("Embeddings hold values that are not finite (NaN or infinity).")
+        return np.ascontiguousarray(rows)
+
+    def _pieces(self, rows: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Embedding rows in pieces of about the same size that the library reads rightly, each with its first index."""
+        start = 0
+        for piece in np.array_split(rows, -(-len(rows) // self._embedding_rows)):
+            yield start, piece
+            start += len(piece)
+
+    def _decode_rows(self, address: int, piece: NDArray[np.float32], position: int, sequence: int) -> None:
+        if len(piece) == 1 and not self._single_rows_work:
+            self._decode_a_token(address, position, sequence)
+        self._decode(address, self._sections(position, len(piece)), len(piece), sequence, embd=piece.ctypes.data)
+
+    def _decode_a_token(self, address: int, position: int, sequence: int) -> None:
+        """Decode some token and forget it.
+
+        Until a context has decoded a single token, ``ik`` libraries look whether a batch of one row is the token a
+        warm-up begins with, and crash on an embedding row, which has no token.
+        """
+        output = self._outputs[0].copy()
+        self._outputs[0] = 0
+        token = np.zeros(1, dtype=np.int32)
+        self._functions.synchronize(address)  # rows on their way would be counted together with the token
+        self._decode(address, np.array([position], dtype=np.int32), 1, sequence, token=token.ctypes.data)
+        self._functions.synchronize(address)
+        self._functions.remove_from(address, sequence, position)
+        self._lengths[sequence] = position
+        self._outputs[0] = output
+        self._single_rows_work = True
+
+    def _row_of_logits(self, address: int, index: int) -> NDArray[np.float32]:
+        """The library's own memory, valid until its next call."""
+        found = self._functions.logits(address, index)
+        if not found:
+            raise DecodeError(f"{self.model.library.provider} gave no logits.")
+        row: NDArray[np.float32] = np.ctypeslib.as_array((ctypes.c_float * self.model.n_vocab).from_address(found))
+        return row
+
+    def _not_numbers(self) -> DecodeError:
+        return DecodeError(f"The model computes values that are no numbers: {self.model.path} is damaged.")
 
     @contextlib.contextmanager
     def _exclusively(self) -> Iterator[int]:

@@ -37,12 +37,15 @@ class FunctionTable:
         path: Its file, for messages.
         verdict: Its verified layouts.
 
+    Attributes:
+        handle: The loaded library.
+
     Raises:
         MissingSymbolError: The library does not export a function that is needed.
     """
 
     def __init__(self, library: ctypes.CDLL, path: Path, verdict: Verdict) -> None:
-        self._library = library
+        self.handle = library
         self._path = path
         ik = verdict.family == "ik"
         model_params = verdict.model_params.structure
@@ -107,6 +110,7 @@ class FunctionTable:
         self.n_threads: Callable[[int], int] = self._bind("llama_n_threads", c_int32, c_void_p)
         self.n_threads_batch: Callable[[int], int] = self._bind("llama_n_threads_batch", c_int32, c_void_p)
         self.decode: Callable[[int, Any], int] = self._bind("llama_decode", c_int32, c_void_p, verdict.batch.structure)
+        self.synchronize: Callable[[int], None] = self._bind("llama_synchronize", None, c_void_p)
         self.logits: Callable[[int, int], int | None] = self._bind("llama_get_logits_ith", c_void_p, c_void_p, c_int32)
         self._get_memory: Callable[[int], int] | None = None
         if ik:
@@ -142,7 +146,7 @@ class FunctionTable:
 
     def _bind(self, name: str, result: Any, *arguments: Any) -> Any:
         try:
-            function = self._library[name]  # a function object of its own, unlike attribute access
+            function = self.handle[name]  # a function object of its own, unlike attribute access
         except AttributeError as error:
             raise MissingSymbolError(
                 f"{self._path}: this libllama does not export {name}. Use another build."

@@ -16,7 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from qwen_asr_native.errors import LibraryLoadError
+from qwen_asr_native.dependencies import check_dependencies
+from qwen_asr_native.errors import DependencyError, LibraryError
 from qwen_asr_native.layouts_mainline import BATCH_TEST_ARGUMENTS
 from qwen_asr_native.loading import open_library
 
@@ -46,11 +47,17 @@ def main(arguments: Sequence[str]) -> int:
     if sys.platform == "win32":  # a crash must end the process, not open a dialog box and wait
         ctypes.windll.kernel32.SetErrorMode(0x0001 | 0x0002)
     _say(stage="loading")
+    missing: LibraryError | None = None
+    try:
+        check_dependencies(path)
+    except DependencyError as error:
+        missing = error  # the loader is asked all the same: it may know a way that the check does not know
+    except LibraryError as error:  # a file that is cut off would crash the loader
+        return _refuse(error)
     try:
         library = open_library(path)
-    except LibraryLoadError as error:
-        _say(error=str(error))
-        return 1
+    except LibraryError as error:
+        return _refuse(missing or error)
     silent = _silence(library)
     for kind, name in STRUCT_FUNCTIONS.items():
         function = getattr(library, name, None)
@@ -69,6 +76,11 @@ def main(arguments: Sequence[str]) -> int:
     _say(stage="done")
     del silent
     return 0
+
+
+def _refuse(error: LibraryError) -> int:
+    _say(error=str(error), code=error.code)
+    return 1
 
 
 def _silence(library: ctypes.CDLL) -> Any:

@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
-import ctypes
+import dataclasses
 import functools
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from qwen_asr_native.errors import LibraryError, LibraryNotFoundError
 from qwen_asr_native.functions import FunctionTable
+from qwen_asr_native.ggml import Ggml
 from qwen_asr_native.loading import open_library
 from qwen_asr_native.logs import capture
 from qwen_asr_native.probe import Verdict, verify
@@ -45,7 +46,10 @@ class ProviderReport:
         version: Version of the package, or what the library says about itself.
         layout: The recognised struct layouts.
         can_quantize: Whether `quantize` works with it.
+        system: The instruction sets it uses, in its own words.
         reason: Why it cannot be used, or what it is good for.
+        code: Stable code of the reason when it cannot be used, see `qwen_asr_native.errors`.
+        chosen: Whether it is the one that `load_library` takes.
     """
 
     name: str
@@ -55,15 +59,23 @@ class ProviderReport:
     version: str = ""
     layout: str = ""
     can_quantize: bool = False
+    system: str = ""
     reason: str = ""
+    code: str = ""
+    chosen: bool = False
 
     def describe(self) -> str:
-        """One line for a person."""
+        """One line for a person: why it is taken, or why it is not."""
         if not self.verified:
-            return self.reason
+            return f"not usable: {self.reason}" if self.installed else self.reason
         version = f"{self.version}, " if self.version else ""
         quantizer = ", can quantize" if self.can_quantize else ""
-        return f"{version}layout {self.layout}{quantizer}, {self.path}"
+        taken = "in use" if self.chosen else "usable, but another one goes first"
+        return f"{taken}: {version}layout {self.layout}{quantizer}, {self.path}"
+
+    def as_dict(self) -> dict[str, str | bool | None]:
+        """JSON types only."""
+        return {**dataclasses.asdict(self), "path": None if self.path is None else str(self.path)}
 
 
 class Library:
@@ -88,7 +100,7 @@ class Library:
         self.functions = FunctionTable(handle, candidate.path, verdict)
         capture(handle)
         self.functions.backend_init()
-        _load_backends(handle, candidate.path.parent)
+        Ggml(handle, candidate.path).load_backends()
 
     @property
     def can_quantize(self) -> bool:
@@ -125,6 +137,7 @@ def load_library(
 
     Raises:
         LibraryNotFoundError: No provider has a usable library; lists each one with the reason.
+        DependencyError: A library that the named one needs is missing.
         LibraryLoadError: The named library cannot be loaded by the system.
         LibraryCrashedError: The named library killed the process that examined it.
         LayoutError: The structs of the named library are not laid out as any known build's.
@@ -149,8 +162,8 @@ def load_library(
     raise LibraryNotFoundError(
         f"No usable libllama. Tried, in this order:\n"
         f"  - {ENVIRONMENT_VARIABLE}: not set\n{listing}\n"
-        f"Install one, for example: pip install {PROVIDERS[0].name} (or {PROVIDERS[1].name}); "
-        f"or point {ENVIRONMENT_VARIABLE} at a libllama."
+        f"Install one, for example: pip install ik-llama-cpp-python (or xllamacpp); build one with: qwen-asr-plugin "
+        f"native build; or point {ENVIRONMENT_VARIABLE} at a libllama."
     )
 
 
@@ -166,14 +179,16 @@ def diagnose(provider: str | os.PathLike[str] | None = None) -> list[ProviderRep
     reports = [_report(known.name, functools.partial(find, known), known.why) for known in order]
     if named and all(known.name != named for known in PROVIDERS):
         reports.insert(0, _report(EXPLICIT, functools.partial(explicit_candidate, named, origin), f"named by {origin}"))
-    return reports
+    candidates = reports[:1] if named else reports  # whoever names one gets that one or an error
+    chosen = next((report for report in candidates if report.verified), None)
+    return [dataclasses.replace(report, chosen=report is chosen) for report in reports]
 
 
 def _report(name: str, search: Callable[[], Candidate], good_for: str) -> ProviderReport:
     try:
         candidate = search()
     except LibraryNotFoundError as error:
-        return ProviderReport(name=name, installed=False, verified=False, reason=str(error))
+        return ProviderReport(name=name, installed=False, verified=False, reason=str(error), code=error.code)
     try:
         verdict = verify(candidate.path)
     except LibraryError as error:
@@ -184,6 +199,7 @@ def _report(name: str, search: Callable[[], Candidate], good_for: str) -> Provid
             path=candidate.path,
             version=candidate.version,
             reason=str(error),
+            code=error.code,
         )
     return ProviderReport(
         name=name,
@@ -193,6 +209,7 @@ def _report(name: str, search: Callable[[], Candidate], good_for: str) -> Provid
         version=candidate.version or verdict.version,
         layout=verdict.name,
         can_quantize=verdict.quantize_params is not None,
+        system=verdict.system,
         reason=good_for,
     )
 
@@ -209,9 +226,7 @@ def _chosen(provider: str | os.PathLike[str] | None) -> Candidate | None:
             try:
                 return find(known)
             except LibraryNotFoundError as error:
-                raise LibraryNotFoundError(
-                    f"{known.name}: {error}. Install it with: pip install {known.name}"
-                ) from error
+                raise LibraryNotFoundError(f"{known.name}: {error}. {known.advice}") from error
     if isinstance(provider, str) and not Path(provider).exists() and not set(provider) & set("/\\."):
         names = ", ".join(known.name for known in PROVIDERS)
         raise LibraryNotFoundError(f"{provider!r}, named by {origin}, is neither a path nor a provider ({names}).")
@@ -223,26 +238,3 @@ def _open(candidate: Candidate, cache: Path | None) -> Library:
         if candidate.path not in _loaded:
             _loaded[candidate.path] = Library(candidate, verify(candidate.path, cache_dir=cache))
         return _loaded[candidate.path]
-
-
-def _load_backends(handle: ctypes.CDLL, folder: Path) -> None:
-    """Load the compute backends of builds that keep them in files of their own (the release archives of llama.cpp)."""
-    for library in _ggml_candidates(handle, folder):
-        count, load = (
-            getattr(library, name, None) for name in ("ggml_backend_reg_count", "ggml_backend_load_all_from_path")
-        )
-        if count is None or load is None:
-            continue
-        count.restype = ctypes.c_size_t
-        if count() == 0:
-            load.argtypes, load.restype = [ctypes.c_char_p], None
-            load(os.fsencode(folder))
-        return
-
-
-def _ggml_candidates(handle: ctypes.CDLL, folder: Path) -> Iterator[ctypes.CDLL]:
-    """Where the ggml functions may be looked up: on Windows only in the library that exports them."""
-    yield handle
-    separate = folder / "ggml.dll"
-    if separate.is_file():
-        yield open_library(separate)

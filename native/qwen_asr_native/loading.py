@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from qwen_asr_native.errors import LibraryLoadError
+from qwen_asr_native.errors import LibraryError, LibraryLoadError
 
 __all__ = ["SUFFIXES", "open_library"]
 
@@ -32,33 +32,52 @@ def open_library(path: Path) -> ctypes.CDLL:
         path: The library file.
 
     Raises:
-        LibraryLoadError: The system cannot load it; the message holds the system's own reason.
+        DependencyError: A library that it needs is missing, too old or for another processor.
+        LibraryLoadError: The system cannot load it for another reason.
+
+    Both messages hold the system's own reason.
     """
     path = path.absolute()
     with _search_folders(path.parent):
         try:
             return ctypes.CDLL(str(path))
-        except OSError as first:
-            siblings = _ggml_libraries(path)
-            try:
-                for sibling in siblings:
+        except (OSError, UnicodeError) as first:  # the latter where the loader quotes a damaged file
+            for sibling in _ggml_libraries(path):
+                # A backend for a device that is not there does no harm.
+                with contextlib.suppress(OSError, UnicodeError):
                     ctypes.CDLL(str(sibling))
+            try:
                 return ctypes.CDLL(str(path))
-            except OSError:
-                raise LibraryLoadError(
-                    f"{path}: the system cannot load this library: {first}. {_RUNTIME_HINT}"
-                ) from first
+            except (OSError, UnicodeError):
+                raise _explain(path, first) from first
+
+
+def _explain(path: Path, reason: Exception) -> LibraryError:
+    """The error that says most about why the system refused a library."""
+    from qwen_asr_native.dependencies import check_dependencies
+
+    try:
+        check_dependencies(path)
+    except LibraryError as error:
+        return type(error)(f"{error} (The system says: {reason})")
+    return LibraryLoadError(f"{path}: the system cannot load this library: {reason}. {_RUNTIME_HINT}")
 
 
 def _ggml_libraries(path: Path) -> list[Path]:
     """The ggml libraries beside a libllama, those that others need first."""
     order = {"ggml-base": 0, "ggml": 2}
+    if not path.parent.is_dir():
+        return []
     found = [
         (order.get(_stem(file), 1), file)
         for file in path.parent.iterdir()
-        if file.suffix in SUFFIXES and file != path and _stem(file).startswith("ggml")
+        if _is_library(file) and file != path and _stem(file).startswith("ggml")
     ]
     return [file for _, file in sorted(found)]
+
+
+def _is_library(file: Path) -> bool:
+    return file.suffix in SUFFIXES or (sys.platform == "linux" and ".so." in file.name)
 
 
 def _stem(file: Path) -> str:

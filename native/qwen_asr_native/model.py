@@ -6,13 +6,16 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from qwen_asr_native.errors import ClosedError, ModelLoadError, TokenError
+from qwen_asr_native.devices import CPU, Device, FoundDevice, find_device
+from qwen_asr_native.errors import ArchitectureError, ClosedError, DeviceError, ModelLoadError, TokenError
 from qwen_asr_native.functions import FunctionTable
 from qwen_asr_native.gguf_file import check_model, read_gguf
 from qwen_asr_native.library import Library
@@ -26,6 +29,9 @@ __all__ = ["Model", "Weights"]
 _ALL_LAYERS = 999
 _MULTIPLE_POSITIONS = {8, 40}  # LLAMA_ROPE_TYPE_MROPE and _IMROPE
 _LOAD_MODE_NONE, _LOAD_MODE_MMAP = 0, 1
+_WHOLE_LOG = 1000
+_UNKNOWN_ARCHITECTURE = "unknown model architecture"
+_BUFFER = re.compile(r"(\S+) +(?:model )?buffer size += +[\d.]+ MiB")
 
 
 class Weights:
@@ -57,7 +63,9 @@ class Model:
     Args:
         library: The library to run it with.
         path: The GGUF file.
-        gpu_layers: Layers to put on a GPU, -1 for all. Has no effect where `Library.supports_gpu` is false.
+        device: Where to compute: a device's name, kind or backend (see `find_device`). None is the CPU, or the first
+            GPU when ``gpu_layers`` asks for one.
+        gpu_layers: Layers to put on that GPU, -1 for all; None is all.
         use_mmap: Map the file instead of reading it, so that processes share the memory. Repacking by ``ik`` libraries
             needs a copy and goes before this.
         repack: Rearrange quantized weights for the processor while loading. None chooses what is faster: yes with
@@ -66,15 +74,18 @@ class Model:
     Attributes:
         library: The library it runs with.
         path: The GGUF file.
+        device: Where it computes.
         n_embd: Width of an embedding row.
         n_vocab: Number of tokens, and of logits.
         n_ctx_train: Positions the model was trained for.
+        kv_bytes_per_position: Bytes of KV cache a position takes, in 16 bits as libllama's default is.
         architecture: ``general.architecture`` of the file.
         positions_per_embedding: Position numbers per embedding row: 4 with multi-section rotary embedding (M-RoPE, such
             as architecture ``qwen3vl``), else 1.
 
     Raises:
         ModelLoadError: The file is missing, cut off, or not a model the library can run.
+        DeviceError: There is no such device, or it does not take the model; the CPU is never used instead.
     """
 
     def __init__(
@@ -82,7 +93,8 @@ class Model:
         library: Library,
         path: str | os.PathLike[str],
         *,
-        gpu_layers: int = 0,
+        device: str | None = None,
+        gpu_layers: int | None = None,
         use_mmap: bool = True,
         repack: bool | None = None,
     ) -> None:
@@ -90,23 +102,20 @@ class Model:
         self.library = library
         self.path = Path(path)
         self._functions = library.functions
-        if gpu_layers < -1:
+        if gpu_layers is not None and gpu_layers < -1:
             raise ModelLoadError(f"gpu_layers must be -1 (all), 0 or more, not {gpu_layers}.")
         head = read_gguf(self.path)
         check_model(self.path, head)
-        no_devices = (ctypes.c_void_p * 1)()  # NULL: end of the list
-        params = self._params(gpu_layers, use_mmap, repack, no_devices)
-        mark = LIBRARY_LOG.mark()
-        address = self._functions.load_model(os.fsencode(self.path), params)
-        if not address:
-            said = LIBRARY_LOG.since(mark) or "nothing"
-            raise ModelLoadError(f"{self.path}: {library.provider} cannot load this model. It said: {said}")
+        self.architecture = str(head.metadata["general.architecture"])
+        found, layers = _placement(library, device, gpu_layers)
+        self.device = found.device
+        address = self._load(found, layers, use_mmap=use_mmap, repack=repack)
         self._weights = Weights(self._functions, address)
         self._vocab = self._functions.get_vocab(address)
         self.n_embd = self._functions.n_embd(address)
         self.n_vocab = self._functions.n_vocab(address, self._vocab)
         self.n_ctx_train = self._functions.n_ctx_train(address)
-        self.architecture = str(head.metadata["general.architecture"])
+        self.kv_bytes_per_position = _kv_bytes(self.architecture, head.metadata)
         self.positions_per_embedding = 4 if self._functions.rope_type(address) in _MULTIPLE_POSITIONS else 1
         self.has_deepstack = bool(head.metadata.get(f"{self.architecture}.n_deepstack_layers"))
 
@@ -209,20 +218,90 @@ class Model:
             raise ClosedError(f"The model {self.path.name} is closed.")
         return self._weights
 
-    def _params(
-        self, gpu_layers: int, use_mmap: bool, repack: bool | None, no_devices: ctypes.Array[ctypes.c_void_p]
-    ) -> Any:
+    def _load(self, found: FoundDevice, layers: int, *, use_mmap: bool, repack: bool | None) -> int:
+        """Load the weights on a device and make sure that they are there; returns the address of the model."""
+        mark = LIBRARY_LOG.mark()
+        address = self._try_to_load(found, layers, use_mmap=use_mmap, repack=repack)
+        said = LIBRARY_LOG.since(mark) or "nothing"
+        if layers == 0:
+            if address:
+                return address
+            if _UNKNOWN_ARCHITECTURE in said:
+                raise ArchitectureError(
+                    f"{self.path}: {self.library.provider} {self.library.version} does not know the architecture "
+                    f"{self.architecture!r}; it is older than this kind of model. Use a newer library, or convert the "
+                    "checkpoint yourself (our GGUF files have the older architecture 'qwen3', which it knows)."
+                )
+            raise ModelLoadError(f"{self.path}: {self.library.provider} cannot load this model. It said: {said}")
+        where = f"{self.path}: {self.library.provider} cannot put this model on {found.device.describe()}"
+        if address:
+            buffers = _BUFFER.findall(LIBRARY_LOG.since(mark, _WHOLE_LOG))
+            if any(_is_memory_of(found.device, buffer) for buffer in buffers):
+                return address
+            self._functions.free_model(address)
+            raise DeviceError(f"{where}: it left all of it on the CPU ({', '.join(dict.fromkeys(buffers))}).")
+        again = self._load(FoundDevice(device=CPU), 0, use_mmap=use_mmap, repack=repack)  # is the file to blame?
+        self._functions.free_model(again)
+        raise DeviceError(
+            f"{where}, though it can load it on the CPU. It said: {said}. "
+            "Free memory of the device, put fewer layers there, or choose cpu."
+        )
+
+    def _try_to_load(self, found: FoundDevice, layers: int, *, use_mmap: bool, repack: bool | None) -> int | None:
         layout = self.library.verdict.model_params
         params = self._functions.model_defaults()
-        params.n_gpu_layers = _ALL_LAYERS if gpu_layers == -1 else gpu_layers
+        params.n_gpu_layers = layers
         if layout.has("use_mmap"):
             params.use_mmap = use_mmap
         else:
             params.load_mode = _LOAD_MODE_MMAP if use_mmap else _LOAD_MODE_NONE
+        # A list of devices, read while the model loads. An empty one keeps mainline builds with GPU support from
+        # sending large products to a GPU that was not chosen.
+        addresses = (ctypes.c_void_p * 2)(found.address, None)
+        names = ctypes.create_string_buffer(found.device.name.encode())
         if layout.family == "ik":
             params.repack_tensors = repack is None or repack
+            if layers and not found.alone:  # a name it does not know would make it crash
+                params.devices = ctypes.addressof(names)
         else:
             params.use_extra_bufts = bool(repack)
-            if gpu_layers == 0:  # else builds with GPU support still send large products there
-                params.devices = ctypes.addressof(no_devices)
-        return params
+            params.devices = ctypes.addressof(addresses)
+        return self._functions.load_model(os.fsencode(self.path), params)
+
+
+def _kv_bytes(architecture: str, metadata: Mapping[str, Any]) -> int:
+    """Layers x KV heads x (key length + value length) x 2 bytes."""
+    layers, width, heads = (
+        int(metadata[f"{architecture}.{name}"]) for name in ("block_count", "embedding_length", "attention.head_count")
+    )
+    kv_heads = int(metadata.get(f"{architecture}.attention.head_count_kv", heads))
+    lengths = (
+        int(metadata.get(f"{architecture}.attention.{name}_length", width // heads)) for name in ("key", "value")
+    )
+    return layers * kv_heads * sum(lengths) * 2
+
+
+def _placement(library: Library, device: str | None, gpu_layers: int | None) -> tuple[FoundDevice, int]:
+    """The device meant by both arguments of `Model`, and the number of layers to put there."""
+    wanted = device or ("gpu" if gpu_layers else "cpu")
+    # The CPU needs no search, which would start the drivers of the other devices.
+    found = FoundDevice(device=CPU) if wanted.strip().lower() == "cpu" else find_device(library, wanted)
+    if found.device.kind == "cpu":
+        if gpu_layers:
+            raise DeviceError(f"gpu_layers is {gpu_layers}, but the device is the CPU: leave out one of the two.")
+        return FoundDevice(device=found.device), 0
+    if gpu_layers == 0:
+        raise DeviceError(f"gpu_layers is 0, but the device is {found.device.name}: leave out one of the two.")
+    return found, _ALL_LAYERS if gpu_layers in (None, -1) else gpu_layers
+
+
+def _is_memory_of(device: Device, buffer: str) -> bool:
+    """Whether a buffer, named as in libllama's log, is in a device's memory.
+
+    The name is the device's own (``CUDA0``, ``MTL0_Mapped``) or its backend's (``Metal``, ``OpenCL``);
+    ``CUDA_Host`` and the like are main memory.
+    """
+    name = buffer.lower()
+    if "_host" in name:
+        return False
+    return any(name == owner or name.startswith(f"{owner}_") for owner in (device.name.lower(), device.backend.lower()))

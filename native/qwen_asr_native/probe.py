@@ -12,18 +12,25 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qwen_asr_native.errors import LayoutError, LibraryCrashedError, LibraryError, LibraryLoadError, MissingSymbolError
+from qwen_asr_native.answers import Records, read_answers, write_answers
+from qwen_asr_native.errors import (
+    DependencyError,
+    LayoutError,
+    LibraryCrashedError,
+    LibraryError,
+    LibraryLoadError,
+    MissingSymbolError,
+)
 from qwen_asr_native.interrogate import STRUCT_FUNCTIONS
 from qwen_asr_native.layout_tables import LAYOUTS, layouts_of
 from qwen_asr_native.layouts import Family, Layout, Sample, StructKind
 
-__all__ = ["Verdict", "interpreter_command", "main", "match", "run_child", "verify"]
+__all__ = ["Verdict", "describe_exit", "interpreter_command", "main", "match", "run_child", "verify"]
 
 _TIMEOUT_S = 60.0
 _REQUIRED: tuple[StructKind, ...] = ("model_params", "context_params", "batch")
@@ -67,22 +74,22 @@ def verify(path: Path, *, cache_dir: Path | None = None) -> Verdict:
 
     Args:
         path: The library file.
-        cache_dir: Folder in which to keep what the library answered, keyed by path, size and time of change. Nothing is
-            written without it.
+        cache_dir: Folder in which to keep what the library answered, keyed by the hash of the file. Nothing is written
+            without it.
 
     Raises:
+        DependencyError: A library that it needs is missing.
         LibraryLoadError: The system cannot load it.
         LibraryCrashedError: It killed the child process.
         MissingSymbolError: It is no libllama.
         LayoutError: A struct matches none, or more than one, of the known layouts.
     """
     path = path.resolve()
-    stored = None if cache_dir is None else cache_dir / _cache_name(path)
-    records = None if stored is None else _read_cache(stored)
+    records = None if cache_dir is None else read_answers(cache_dir, path, _REQUIRED)
     if records is None:
         records = _ask(path)
-        if stored is not None:
-            _write_cache(stored, records)
+        if cache_dir is not None:
+            write_answers(cache_dir, path, records)
     return _judge(path, records)
 
 
@@ -112,6 +119,16 @@ def run_child(command: list[str], *, timeout: float | None = None) -> subprocess
         check=False,
         creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
     )
+
+
+def describe_exit(code: int) -> str:
+    """How a child process ended, from its return code: ``SIGSEGV``, ``exit status 3``, ``exit status 0xc0000005``."""
+    if code >= 0:
+        return f"exit status {code if code < 1 << 16 else hex(code)}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
 
 
 def match(kind: StructKind, sample: Sample, family: Family | None = None) -> Layout:
@@ -166,7 +183,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if answer["verified"] else 1
 
 
-def _ask(path: Path) -> dict[str, dict[str, Any]]:
+def _ask(path: Path) -> Records:
     """Run the interrogation; returns its records by kind."""
     command = interpreter_command("qwen_asr_native.interrogate", str(path))
     try:
@@ -175,14 +192,15 @@ def _ask(path: Path) -> dict[str, dict[str, Any]]:
         raise LibraryCrashedError(f"{path}: the library did not answer within {_TIMEOUT_S:.0f} s.") from error
     except OSError as error:
         raise LibraryError(f"Cannot start {command[0]} to check {path}: {error}.") from error
-    records: dict[str, dict[str, Any]] = {}
+    records: Records = {}
     stage = ""
     for line in child.stdout.decode("utf-8", "replace").splitlines():
         if not line.startswith("{"):
             continue  # the library itself may print
         record = json.loads(line)
         if "error" in record:
-            raise LibraryLoadError(record["error"])
+            missing = record.get("code") == DependencyError.code
+            raise (DependencyError if missing else LibraryLoadError)(record["error"])
         stage = record.get("stage", stage)
         if "kind" in record:
             records[record["kind"]] = record
@@ -192,13 +210,7 @@ def _ask(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _crash_message(path: Path, stage: str, code: int, stderr: bytes) -> str:
-    if code < 0:
-        try:
-            cause = signal.Signals(-code).name
-        except ValueError:
-            cause = f"signal {-code}"
-    else:
-        cause = f"exit status {code if code < 1 << 16 else hex(code)}"
+    cause = describe_exit(code)
     hint = "Use another build of libllama."
     if cause == "SIGILL" or code == 0xC000001D:
         hint = (
@@ -209,7 +221,7 @@ def _crash_message(path: Path, stage: str, code: int, stderr: bytes) -> str:
     return f"{path}: the library died with {cause} in {stage or 'the start of the interpreter'}.{said} {hint}"
 
 
-def _judge(path: Path, records: dict[str, dict[str, Any]]) -> Verdict:
+def _judge(path: Path, records: Records) -> Verdict:
     absent = [STRUCT_FUNCTIONS[kind] for kind in _REQUIRED if kind not in records]
     if absent:
         raise MissingSymbolError(f"{path}: not a libllama, it does not export {', '.join(absent)}.")
@@ -247,35 +259,6 @@ def _sample(record: dict[str, Any]) -> Sample:
         data=bytes.fromhex(record["data"]),
         written=None if written is None else [bool(byte) for byte in bytes.fromhex(written)],
     )
-
-
-def _cache_name(path: Path) -> str:
-    import hashlib
-
-    status = path.stat()
-    identity = f"{path}|{status.st_size}|{status.st_mtime_ns}"
-    return f"libllama-{hashlib.sha256(identity.encode('utf-8', 'surrogateescape')).hexdigest()[:24]}.json"
-
-
-def _read_cache(stored: Path) -> dict[str, dict[str, Any]] | None:
-    try:
-        records: dict[str, dict[str, Any]] = json.loads(stored.read_text(encoding="utf-8"))
-        for kind in _REQUIRED:
-            _sample(records[kind])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return records
-
-
-def _write_cache(stored: Path, records: dict[str, dict[str, Any]]) -> None:
-    """Store atomically; a folder that cannot be written only costs the next check a child process."""
-    try:
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=stored.parent, delete=False, encoding="utf-8") as file:
-            json.dump(records, file)
-        Path(file.name).replace(stored)
-    except OSError:
-        return
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a libllama may come from, in the order of preference.
 
+The order is: a path the user named, the library that ``qwen-asr-plugin native build`` made here, and the packages as
+`PROVIDERS` lists them. Who has taken the ten minutes to build a library wants it used.
+
 Packages are located by their metadata and never imported: importing them loads their library, changes global state or
 prints. Finding costs a few file look-ups.
 """
@@ -11,18 +14,29 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from qwen_asr_native.errors import LibraryNotFoundError
 from qwen_asr_native.loading import SUFFIXES
 
-__all__ = ["ENVIRONMENT_VARIABLE", "EXPLICIT", "PROVIDERS", "Candidate", "Provider", "explicit_candidate", "find"]
+__all__ = [
+    "BUILT",
+    "ENVIRONMENT_VARIABLE",
+    "EXPLICIT",
+    "PROVIDERS",
+    "Candidate",
+    "Provider",
+    "explicit_candidate",
+    "find",
+]
 
 ENVIRONMENT_VARIABLE = "QWEN_ASR_LIBLLAMA"
 EXPLICIT = "path"
 """Name of the provider when a path was given, by argument or environment variable."""
+BUILT = "built"
+"""Name of the provider of the library that was built here."""
 
 _FOLDERS = ("", "lib", "lib64", "bin")
 
@@ -44,23 +58,41 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """A Python package that brings a libllama.
+    """Something that brings a libllama: a Python package, or the builds made here.
 
     Attributes:
-        name: The name of the distribution, as installed with pip.
-        module: The import name; the package is located, not imported.
-        stems: File names of the library without suffix, the preferred one first.
+        name: The name of the distribution, as installed with pip, or `BUILT`.
         why: What it is good for, for messages.
+        module: The import name; the package is located, not imported. Empty when it is no package.
+        stems: File names of the library without suffix, the preferred one first.
+        locate: Finds the library where there is no package to look in.
     """
 
     name: str
-    module: str
-    stems: tuple[str, ...]
     why: str
+    module: str = ""
+    stems: tuple[str, ...] = ()
+    locate: Callable[[], Candidate] | None = None
+
+    @property
+    def advice(self) -> str:
+        """How to get it."""
+        return f"Install it with: pip install {self.name}" if self.module else _BUILD_IT
 
 
+def _locate_built() -> Candidate:
+    from qwen_asr_native.building.installed import installed_build
+
+    build = installed_build()
+    if build is None:
+        raise LibraryNotFoundError("not installed; no library has been built on this computer")
+    return Candidate(provider=BUILT, path=build.library.resolve(), version=f"{build.project} {build.version}".rstrip())
+
+
+_BUILD_IT = "Build it with: qwen-asr-plugin native build"
 _LIBLLAMA = ("llama",) if sys.platform == "win32" else ("libllama",)
 PROVIDERS = (
+    Provider(name=BUILT, locate=_locate_built, why="built here for this processor"),
     Provider(name="ik-llama-cpp-python", module="ik_llama_cpp", stems=_LIBLLAMA, why="fastest on CPUs, can quantize"),
     Provider(name="xllamacpp", module="xllamacpp", stems=("xllamacpp",), why="prebuilt for most systems"),
     Provider(name="llama-cpp-python", module="llama_cpp", stems=_LIBLLAMA, why="built for this machine, also for GPUs"),
@@ -68,11 +100,14 @@ PROVIDERS = (
 
 
 def find(provider: Provider) -> Candidate:
-    """Locate the library of a package.
+    """Locate the library of a provider.
 
     Raises:
-        LibraryNotFoundError: The package is not installed, or holds no library for this system.
+        LibraryNotFoundError: The package is not installed, or holds no library for this system; nothing was built here,
+            or its files are damaged.
     """
+    if provider.locate is not None:
+        return provider.locate()
     try:
         spec = importlib.util.find_spec(provider.module)
     except (ImportError, ValueError):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +53,59 @@ def test_rows_of_the_token_table_are_the_tokens(model: Model, tiny: Any, n_ubatc
     with Context(model, n_ctx=128, n_batch=64, n_ubatch=n_ubatch) as context:
         context.decode_embeddings(tiny.rows(IDS), 0, logits=True)
         assert _close(context.logits(), _logits(model, IDS))
+
+
+@pytest.mark.parametrize("n_ubatch", [64, 8])
+def test_several_rows_are_scored_in_one_pass(model: Model, tiny: Any, n_ubatch: int) -> None:
+    wanted = np.array([0, 7, 8, 9, 15, len(IDS) - 1])
+    with Context(model, n_ctx=128, n_batch=64, n_ubatch=n_ubatch) as context:
+        scores = context.score_embeddings(tiny.rows(IDS), 0, wanted)
+        assert (scores.shape, scores.dtype) == ((6, model.n_vocab), np.float32)
+        for row, index in zip(scores, wanted, strict=True):
+            assert _close(row, _logits(model, IDS[: index + 1]))
+        assert context.length() == len(IDS)
+        with pytest.raises(ContextError, match="no logits"):
+            context.logits()
+        context.clear()
+        first = context.score_embeddings(tiny.rows(IDS), 0, wanted, columns=10)
+        assert first.tobytes() == np.ascontiguousarray(scores[:, :10]).tobytes()
+        context.clear()
+        assert context.score_embeddings(tiny.rows(IDS), 0, np.array([], dtype=np.int64)).shape == (0, model.n_vocab)
+        for wrong in ([3, 2], [1, 1], [-1], [len(IDS)]):
+            with pytest.raises(DecodeError, match="rising numbers from 0 to 19"):
+                context.score_embeddings(tiny.rows(IDS), len(IDS), np.array(wrong))
+        with pytest.raises(DecodeError, match="logits, not 0"):
+            context.score_embeddings(tiny.rows(IDS), len(IDS), wanted, columns=0)
+
+
+@pytest.mark.parametrize("first", [0, 4])
+def test_a_single_row_in_a_new_context(library: Library, tiny: Any, first: int) -> None:
+    """In a process of its own, because ik libraries crash on it when they are not prepared."""
+    code = f"""if True:
+        import numpy as np
+        from qwen_asr_native import Context, Model, load_library
+        rows = np.load({str(tiny.path.with_suffix(".npy"))!r})
+        with Model(load_library({str(library.path)!r}), {str(tiny.path)!r}) as model:
+            with Context(model, n_ctx=64, n_batch=4, n_ubatch=4) as context:
+                if {first}:
+                    context.decode_embeddings(rows[:{first}], 0)
+                context.decode_embeddings(rows[{first} : {first} + 1], {first}, logits=True)
+                assert context.length() == {first} + 1
+                found = context.logits()
+            with Context(model, n_ctx=64) as context:
+                context.decode_tokens({IDS[: first + 1]}, 0, logits=True)
+                assert np.abs(found - context.logits()).max() < 0.01 * np.abs(found).max()
+    """
+    np.save(tiny.path.with_suffix(".npy"), tiny.rows(IDS))
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (child.returncode, child.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("count", [5, 9, 17])
+def test_no_piece_is_a_single_row(model: Model, tiny: Any, count: int) -> None:
+    with Context(model, n_ctx=64, n_batch=4, n_ubatch=4) as context:
+        context.decode_embeddings(tiny.rows(IDS[:count]), 0, logits=True)
+        assert _close(context.logits(), _logits(model, IDS[:count]))
 
 
 def test_tokens_and_rows_mix_and_generation_goes_on(model: Model, tiny: Any) -> None:
@@ -263,6 +318,8 @@ def test_damaged_weights_are_noticed(library: Library, tiny: Any, tmp_path: Any)
         context.decode_tokens([1], 0, logits=True)
         with pytest.raises(DecodeError, match="damaged"):
             context.logits()
+        with pytest.raises(DecodeError, match="damaged"):
+            context.score_embeddings(tiny.rows([1]), 1, np.array([0]))
 
 
 def test_nothing_is_printed(library: Library, tiny: Any, capfd: pytest.CaptureFixture[str]) -> None:

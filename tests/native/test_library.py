@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import pytest
 
 import qwen_asr_native
 from qwen_asr_native import (
+    DependencyError,
     LayoutError,
     Library,
     LibraryCrashedError,
@@ -179,7 +181,7 @@ def test_a_missing_dependency_is_named(compile_library: Callable[..., Path], tmp
     source.write_text("int other(void); int llama_needs(void) { return other(); }")
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", str(path), str(source), str(other)], check=True)
     other.unlink()
-    with pytest.raises(LibraryLoadError, match=r"libother\.so"):
+    with pytest.raises(DependencyError, match=r"libother\.so"):
         load_library(path)
 
 
@@ -257,11 +259,12 @@ def test_a_provider_that_fails_is_passed_over(
     monkeypatch.syspath_prepend(tmp_path)
     assert load_library().provider == "xllamacpp"
     assert "ik-llama-cpp-python not used" in caplog.text
-    (report, *_) = diagnose()
-    assert (report.installed, report.verified) == (True, False)
-    assert "cannot load" in report.describe()
+    report = next(report for report in diagnose() if report.name == "ik-llama-cpp-python")
+    assert (report.installed, report.verified, report.code) == (True, False, "library-not-loadable")
+    assert report.describe().startswith("not usable: ")
     (package / "lib" / name).unlink()
-    assert "there is no" in diagnose()[0].reason
+    report = next(report for report in diagnose() if report.name == "ik-llama-cpp-python")
+    assert "there is no" in report.reason
 
 
 @pytest.mark.usefixtures("no_environment")
@@ -275,21 +278,46 @@ def test_nothing_installed_lists_everything(monkeypatch: pytest.MonkeyPatch) -> 
     assert error.value.code == "library-not-found"
 
 
-def test_the_answer_is_remembered_where_wished(library: Library, tmp_path: Path) -> None:
-    path = shutil.copy(library.path, tmp_path / library.path.name) if library.provider == "xllamacpp" else library.path
+def test_the_answers_are_kept_by_the_hash_of_the_file(library: Library, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    first = verify(Path(path), cache_dir=cache)
-    (stored,) = cache.iterdir()
+    first = verify(library.path, cache_dir=cache)
+    (stored,) = cache.glob("*.json")
+    with library.path.open("rb") as file:
+        assert stored.stem == hashlib.sha256(file.read()).hexdigest()
     records = json.loads(stored.read_text())
     records["system"]["text"] = "from the cache"
     stored.write_text(json.dumps(records))
-    assert verify(Path(path), cache_dir=cache).system == "from the cache"
-    stored.write_text("{damaged")
-    assert verify(Path(path), cache_dir=cache) == first
-    if library.provider == "xllamacpp":
-        os.utime(path, ns=(1, 1))
-        assert verify(Path(path), cache_dir=cache) == first
-        assert len(list(cache.iterdir())) == 2
+    assert verify(library.path, cache_dir=cache).system == "from the cache"
+    records["context_params"]["data"] = "not hex"
+    for damage in ("{damaged", "[]", json.dumps(records)):
+        stored.write_text(damage)
+        assert verify(library.path, cache_dir=cache) == first
+    for note in cache.glob("*.sha256"):
+        note.write_text("../elsewhere")
+    assert verify(library.path, cache_dir=cache) == first
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_kept_answers_follow_the_content_not_the_name(
+    struct_source: Callable[[Layout], str], compile_library: Callable[..., Path], tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    path = compile_library("".join(map(struct_source, _generation("mainline-2026-10"))))
+    verify(path, cache_dir=cache)
+    (stored,) = cache.glob("*.json")
+    stored.write_text(stored.read_text().replace('"kind": "batch"', '"kind": "batch", "kept": true'))
+    moved = Path(shutil.copy(path, tmp_path / "other.so"))
+    verify(moved, cache_dir=cache)
+    assert '"kept": true' in stored.read_text()
+    assert len(list(cache.glob("*.json"))) == 1
+    path = compile_library("".join(map(struct_source, _generation("mainline-2026-05"))))
+    assert verify(path, cache_dir=cache).name == "mainline-2026-05"
+    assert len(list(cache.glob("*.json"))) == 2
+
+
+def test_a_cache_that_cannot_be_written_does_no_harm(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert verify(library.path, cache_dir=tmp_path / "file").name == library.layout
 
 
 def test_the_command_prints_the_verdict(library: Library, tmp_path: Path) -> None:

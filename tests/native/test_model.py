@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from qwen_asr_native import (
+    ArchitectureError,
     Context,
     Library,
     Model,
@@ -129,9 +130,19 @@ def test_the_reason_of_the_library_is_in_the_message(
     model_writer(path, "qwen3", without=("blk.1.attn_norm.weight",))
     with pytest.raises(ModelLoadError, match=r"It said: .*blk\.1\.attn_norm\.weight"):
         Model(library, path)
+
+
+def test_a_library_older_than_the_architecture_says_so(
+    library: Library, tmp_path: Path, model_writer: Callable[..., Any]
+) -> None:
+    path = tmp_path / "qwen9.gguf"
     model_writer(path, "qwen9")
-    with pytest.raises(ModelLoadError, match=r"It said: .*qwen9"):
+    with pytest.raises(ArchitectureError, match=rf"{library.provider} .* does not know the architecture 'qwen9'"):
         Model(library, path)
+
+
+def test_the_size_of_the_cache(model: Model) -> None:
+    assert model.kv_bytes_per_position == 2 * (2 * 64 + 2 * 64) * 2  # layers x (keys + values) x 16 bits
 
 
 def test_the_log_goes_to_logging(library: Library, tiny: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ggml.h"
+int ggml_stand_in(void) { return 1; }
