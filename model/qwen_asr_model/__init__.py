@@ -1,7 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Model bundles: open and check them, convert checkpoints into them, make random ones for tests and benchmarks."""
 
-from .bundle import Bundle, default_bundle, describe_bundle, find_bundle, open_bundle, verify_bundle
+from .aligner import AlignerFiles, open_aligner
+from .bundle import (
+    Bundle,
+    default_bundle,
+    describe_bundle,
+    find_aligner,
+    find_bundle,
+    open_any,
+    open_bundle,
+    verify_bundle,
+)
 from .convert import convert_checkpoint
 from .errors import (
     BundleError,
@@ -17,8 +27,10 @@ from .errors import (
     WrongModelError,
 )
 from .synth import synthesize
+from .text_table import TextTable
 
 __all__ = [
+    "AlignerFiles",
     "Bundle",
     "BundleError",
     "BundleFileDamagedError",
@@ -30,11 +42,15 @@ __all__ = [
     "ManifestError",
     "OnnxDamagedError",
     "PrecisionNotFoundError",
+    "TextTable",
     "WrongModelError",
     "convert_checkpoint",
     "default_bundle",
     "describe_bundle",
+    "find_aligner",
     "find_bundle",
+    "open_aligner",
+    "open_any",
     "open_bundle",
     "synthesize",
     "verify_bundle",

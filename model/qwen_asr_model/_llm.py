@@ -1,26 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the language model as GGUF, one tensor at a time."""
+"""Writes the language model as GGUF, one tensor at a time.
+
+A forced aligner's decoder is written so that **its vocabulary is the list of time classes**: the head is the token
+table, which libllama also multiplies by at the end where there is no separate output matrix. Everything goes in as
+embedding rows and the logits of a row are its classes, so that no vocabulary logits are ever computed. The table of
+the real tokens is a file of its own (`write_text`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .checkpoint import HEAD_NAME, TEXT_PREFIX, Checkpoint
+from .config import TextConfig
 from .errors import ConversionError
+from .vocabulary import Vocabulary
 
-__all__ = ["K_QUANTS", "PLAIN_QUANTS", "QUANTS", "write_gguf", "write_llm"]
+if TYPE_CHECKING:
+    from gguf import GGMLQuantizationType, GGUFWriter
 
-ARCHITECTURE = "qwen3vl"
+__all__ = ["K_QUANTS", "PLAIN_QUANTS", "QUANTS", "text_quant", "write_gguf", "write_llm", "write_text"]
+
+ARCHITECTURE = "qwen3"
+"""The language model is a plain Qwen3: the three position axes of its rotary embedding are always equal, with which the
+sections (``qwen3vl`` in llama.cpp) have no effect. Older libraries know it, too, an embedding row has one position
+instead of four, and no rotary pair is left to llama.cpp's fourth axis, which is always 0."""
+_TABLE = "token_embd.weight"
 PLAIN_QUANTS = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0")
 """Types that numpy code can write."""
 K_QUANTS = {"q6_k": "q6_k", "q5_k": "q5_k_m", "q4_k": "q4_k_m", "q3_k": "q3_k_m"}
 """Types that need libllama's quantiser -> the name of its mixture."""
 QUANTS = (*PLAIN_QUANTS, *K_QUANTS)
+_FLOATS = ("f32", "f16", "bf16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +86,68 @@ def write_gguf(checkpoint: Checkpoint, quant: str, file: Path, *, name: str, lic
     """Write the language model in a type that numpy code can write; see `write_llm`."""
     import gguf
 
-    wanted = gguf.GGMLQuantizationType[quant.upper()]
-    tensors = list(_tensors(checkpoint))
-    types = {tensor.name: _storage_type(tensor, wanted) for tensor in tensors}
     writer = gguf.GGUFWriter(None, ARCHITECTURE)
-    _write_metadata(writer, checkpoint, quant, name=name, licence=licence)
+    _write_general(writer, quant, name=name, licence=licence)
+    _write_sizes(writer, checkpoint.config.text)
+    aligner = checkpoint.config.aligner
+    if aligner is None:
+        _write_tokenizer(writer, checkpoint.vocabulary)
+    else:
+        # "none": libllama makes up the tokens, and never splits text with them.
+        writer.add_tokenizer_model("none")
+        writer.add_vocab_size(aligner.classes)
+        writer.add_token_list([f"<{number * aligner.class_ms} ms>" for number in range(aligner.classes)])
+    tensors = list(_tensors(checkpoint))
+    types = {tensor.name: _storage(tensor, quant) for tensor in tensors}
+    if aligner is not None:
+        # Neighbouring classes are alike, and the head is small.
+        types[_TABLE] = _storage(tensors[0], quant if quant in _FLOATS else "f16")
+    _write_file(writer, checkpoint, tensors, types, file)
+
+
+def text_quant(quant: str) -> str:
+    """Return the type of the text table that goes with a forced aligner's decoder of type ``quant``.
+
+    Its rows are looked up, not multiplied, so that fewer than 8 bits would make nothing faster.
+    """
+    return quant if quant in _FLOATS else "q8_0"
+
+
+def write_text(checkpoint: Checkpoint, quant: str, file: Path, *, name: str, licence: str) -> None:
+    """Write a forced aligner's text table: its token embeddings and its tokenizer.
+
+    libllama can open it for its vocabulary alone; ``ik`` libraries want the model's sizes even for that.
+
+    Args:
+        checkpoint: Where the weights come from.
+        quant: One of `PLAIN_QUANTS`.
+        file: The file to write.
+        name: Model name for the metadata.
+        licence: SPDX licence expression for the metadata.
+
+    Raises:
+        CheckpointError: The table is missing, damaged or of another shape.
+        ConversionError: The file cannot be written.
+    """
+    import gguf
+
+    writer = gguf.GGUFWriter(None, ARCHITECTURE)
+    _write_general(writer, quant, name=name, licence=licence)
+    _write_sizes(writer, checkpoint.config.text)
+    _write_tokenizer(writer, checkpoint.vocabulary)
+    table = _token_table(checkpoint)
+    _write_file(writer, checkpoint, [table], {table.name: _storage(table, quant)}, file)
+
+
+def _write_file(
+    writer: GGUFWriter,
+    checkpoint: Checkpoint,
+    tensors: list[_Tensor],
+    types: dict[str, GGMLQuantizationType],
+    file: Path,
+) -> None:
+    import gguf
+
     for tensor in tensors:
         kind = types[tensor.name]
         if kind in (gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16):
@@ -104,13 +177,14 @@ def write_gguf(checkpoint: Checkpoint, quant: str, file: Path, *, name: str, lic
 
 def _tensors(checkpoint: Checkpoint) -> Iterator[_Tensor]:
     """Every tensor of the file: its name here, its name in the checkpoint, its shape."""
-    config = checkpoint.config.text
+    config, aligner = checkpoint.config.text, checkpoint.config.aligner
     hidden, head = config.hidden_size, config.head_dim
-    yield _Tensor(
-        name="token_embd.weight", source=f"{TEXT_PREFIX}embed_tokens.weight", shape=(config.vocab_size, hidden)
-    )
+    if aligner is None:
+        yield _token_table(checkpoint)
+    else:
+        yield _Tensor(name=_TABLE, source=HEAD_NAME, shape=(aligner.classes, hidden))
     yield _Tensor(name="output_norm.weight", source=f"{TEXT_PREFIX}norm.weight", shape=(hidden,))
-    if not config.tied:
+    if aligner is None and not config.tied:
         yield _Tensor(name="output.weight", source=HEAD_NAME, shape=(config.vocab_size, hidden))
     parts: dict[str, tuple[str, tuple[int, ...]]] = {
         "attn_norm": ("input_layernorm", (hidden,)),
@@ -132,27 +206,36 @@ def _tensors(checkpoint: Checkpoint) -> Iterator[_Tensor]:
             )
 
 
-def _storage_type(tensor: _Tensor, wanted: object) -> object:
+def _token_table(checkpoint: Checkpoint) -> _Tensor:
+    config = checkpoint.config.text
+    return _Tensor(
+        name=_TABLE, source=f"{TEXT_PREFIX}embed_tokens.weight", shape=(config.vocab_size, config.hidden_size)
+    )
+
+
+def _storage(tensor: _Tensor, quant: str) -> GGMLQuantizationType:
     """Norms stay float32; a matrix whose rows do not fill whole blocks becomes float16."""
     import gguf
 
     if len(tensor.shape) == 1:
         return gguf.GGMLQuantizationType.F32
+    wanted = gguf.GGMLQuantizationType[quant.upper()]
     block, _ = gguf.GGML_QUANT_SIZES[wanted]
     return gguf.GGMLQuantizationType.F16 if tensor.shape[-1] % block else wanted
 
 
-def _write_metadata(writer: object, checkpoint: Checkpoint, quant: str, *, name: str, licence: str) -> None:
+def _write_general(writer: GGUFWriter, quant: str, *, name: str, licence: str) -> None:
     import gguf
 
-    assert isinstance(writer, gguf.GGUFWriter)
-    config, vocabulary = checkpoint.config.text, checkpoint.vocabulary
     writer.add_type("model")
     writer.add_name(name)
     writer.add_license(licence)
     mostly = {"f32": "ALL_F32"}.get(quant, f"MOSTLY_{quant.upper()}")
     writer.add_file_type(gguf.LlamaFileType[mostly])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def _write_sizes(writer: GGUFWriter, config: TextConfig) -> None:
     writer.add_block_count(config.layers)
     writer.add_context_length(config.context_length)
     writer.add_embedding_length(config.hidden_size)
@@ -163,9 +246,9 @@ def _write_metadata(writer: object, checkpoint: Checkpoint, quant: str, *, name:
     writer.add_value_length(config.head_dim)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_freq_base(config.rope_theta)
-    # libllama insists on four sections; the official model has three axes.
-    writer.add_rope_dimension_sections([*config.mrope_section, 0, 0, 0][:4])
-    writer.add_num_deepstack_layers(0)
+
+
+def _write_tokenizer(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(list(vocabulary.tokens))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qwen_asr_native.errors import ModelLoadError
-from qwen_asr_native.gguf_file import check_model, read_gguf
+from qwen_asr_native.gguf_file import GgufFile, check_model, read_gguf
 
 from .errors import GgufDamagedError, OnnxDamagedError, WrongModelError
 
@@ -24,11 +24,14 @@ _MODEL_GRAPH, _GRAPH_INPUT = 7, 11
 _AGAIN = "Copy the bundle again, or convert the checkpoint again."
 
 
-def check_gguf(file: Path) -> None:
+def check_gguf(file: Path) -> GgufFile:
     """Check that a GGUF file holds all of its tensors.
 
     Args:
         file: The file.
+
+    Returns:
+        Its head.
 
     Raises:
         GgufDamagedError: It is not GGUF, cut off or corrupt.
@@ -46,6 +49,7 @@ def check_gguf(file: Path) -> None:
         check_model(file, head)
     except ModelLoadError as error:
         raise GgufDamagedError(str(error).removeprefix(f"{file}: "), path=file) from error
+    return head
 
 
 def check_onnx(file: Path) -> None:

@@ -4,34 +4,31 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ._folder import check_size, choose, damage_of, find_file, looks_like_bundle, read_folder, variants
 from ._structure import check_gguf, check_onnx
-from .errors import (
-    BundleFileDamagedError,
-    BundleFileMissingError,
-    BundleNotFoundError,
-    GgufDamagedError,
-    ManifestError,
-    OnnxDamagedError,
-    PrecisionNotFoundError,
-)
-from .manifest import DEFAULT_CONTEXT_TOKENS, MANIFEST_NAME, FileEntry, Manifest, Role, hash_file, read_manifest
+from .aligner import AlignerFiles, aligner_of, open_aligner
+from .errors import BundleNotFoundError, ManifestError, WrongModelError
+from .manifest import MANIFEST_NAME, Family, FileEntry, Manifest, Role, hash_file, read_manifest
 
-__all__ = ["Bundle", "default_bundle", "describe_bundle", "find_bundle", "open_bundle", "verify_bundle"]
+__all__ = [
+    "Bundle",
+    "default_bundle",
+    "describe_bundle",
+    "find_aligner",
+    "find_bundle",
+    "open_any",
+    "open_bundle",
+    "verify_bundle",
+]
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "demo-en"
 
 _SEARCH_DEPTH = 3
-
-_FILE_NAME = re.compile(r"qwen3_asr_(?:(encoder_frontend|encoder_backend)\.(\w+)\.onnx|(llm)\.(\w+)\.gguf)")
-# What to prefer in a folder that does not say: the fastest encoder, the most faithful quantised language model.
-_PRECISION_ORDER = ("int8", "fp32", "fp16", "int4")
-_QUANT_ORDER = ("q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "f16", "bf16", "f32")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +53,8 @@ class Bundle:
         n_mels: Mel bins of the encoder's input.
         chunk_frames: Mel frames of a whole frontend chunk (10 ms each).
         window_chunks: Chunks of an attention window.
+        tokenizer_sha256: Digest of the language model's vocabulary; empty: not known.
+        aligner: The forced aligner, if the bundle holds one.
         files: Every file of the bundle; hashes are empty where there is no ``bundle.json``.
     """
 
@@ -76,6 +75,8 @@ class Bundle:
     n_mels: int
     chunk_frames: int
     window_chunks: int
+    tokenizer_sha256: str
+    aligner: AlignerFiles | None
     files: tuple[FileEntry, ...] = field(repr=False)
 
 
@@ -84,20 +85,36 @@ def find_bundle(path: str | os.PathLike[str] | None = None) -> Path:
 
     Args:
         path: The bundle itself, or a folder with one bundle below it: the first of `_SEARCH_DEPTH` levels with a bundle
-            must hold just one. None is the bundle that ships with the package.
+            must hold just one, not counting those that hold only a forced aligner. None is the bundle that ships with
+            the package.
 
     Raises:
         BundleNotFoundError: There is no such folder, or it holds several bundles.
     """
     if path is None:
         return default_bundle()
-    folder = Path(path)
-    if not folder.is_dir() or _is_bundle(folder):
+    return _find(Path(path), _holds_recogniser)
+
+
+def find_aligner(path: str | os.PathLike[str]) -> Path:
+    """Return the folder of the bundle with the forced aligner somebody means; see `find_bundle`.
+
+    Args:
+        path: A bundle with a forced aligner in it, or a folder with one such bundle below it.
+
+    Raises:
+        BundleNotFoundError: There is no such folder, or it holds several of them.
+    """
+    return _find(Path(path), _holds_aligner)
+
+
+def _find(folder: Path, wanted: Callable[[Path], bool]) -> Path:
+    if not folder.is_dir() or wanted(folder):
         return folder
     below = [folder]
     for _ in range(_SEARCH_DEPTH):
         below = [child for parent in below for child in _subfolders(parent)]
-        found = [child for child in below if _is_bundle(child)]
+        found = [child for child in below if wanted(child)]
         if len(found) > 1:
             names = ", ".join(str(child.relative_to(folder)) for child in found)
             raise BundleNotFoundError("the folder holds several models.", path=folder, hint=f"Name one of: {names}.")
@@ -113,13 +130,31 @@ def _subfolders(folder: Path) -> list[Path]:
         return []
 
 
-def _is_bundle(folder: Path) -> bool:
-    if (folder / MANIFEST_NAME).is_file():
-        return True
-    return any(_FILE_NAME.fullmatch(file.name) for file in folder.iterdir())
+def _holds_recogniser(folder: Path) -> bool:
+    # A manifest that cannot be read counts: opening the bundle says what is wrong with it.
+    manifest = _manifest(folder)
+    return looks_like_bundle(folder) and (manifest is None or manifest.family != Family.ALIGNER)
 
 
-def open_bundle(path: str | os.PathLike[str], *, precision: str | None = None, quant: str | None = None) -> Bundle:
+def _holds_aligner(folder: Path) -> bool:
+    manifest = _manifest(folder)
+    return manifest is not None and manifest.aligner is not None
+
+
+def _manifest(folder: Path) -> Manifest | None:
+    try:
+        return read_manifest(folder / MANIFEST_NAME)
+    except ManifestError:
+        return None
+
+
+def open_bundle(
+    path: str | os.PathLike[str],
+    *,
+    precision: str | None = None,
+    quant: str | None = None,
+    aligner_quant: str | None = None,
+) -> Bundle:
     """Open a bundle and check it, without loading it.
 
     Checked are: the manifest, presence and exact size of every file in it, and that the chosen files are whole (their
@@ -130,6 +165,7 @@ def open_bundle(path: str | os.PathLike[str], *, precision: str | None = None, q
         path: The folder.
         precision: Encoder precision (``fp32 fp16 int8 int4``); the bundle's default if not given.
         quant: Language model type (``q8_0``, ``q4_k``, ...); the bundle's default if not given.
+        aligner_quant: Type of the forced aligner's decoder; the bundle's default if not given.
 
     Returns:
         The bundle.
@@ -140,18 +176,22 @@ def open_bundle(path: str | os.PathLike[str], *, precision: str | None = None, q
         BundleFileDamagedError: A file is cut off, corrupt or of another size than the manifest says.
         ManifestError: The manifest cannot be used.
         PrecisionNotFoundError: The bundle lacks the precision or type.
-        WrongModelError: The language model is of another architecture.
+        WrongModelError: The language model is of another architecture, or the bundle holds only a forced aligner.
     """
     folder = Path(path)
-    manifest = _read_folder(folder)
-    precisions, quants = _variants(manifest, Role.FRONTEND), _variants(manifest, Role.LLM)
-    precision = _choose("precision", precision, manifest.default_precision, precisions, folder)
-    quant = _choose("quant", quant, manifest.default_quant, quants, folder)
+    manifest = read_folder(folder)
+    if manifest.family == Family.ALIGNER:
+        raise WrongModelError(
+            "holds only a forced aligner.", path=folder, hint="Name a speech recogniser; the aligner goes beside it."
+        )
+    precisions, quants = variants(manifest, Role.FRONTEND), variants(manifest, Role.LLM)
+    precision = choose("precision", precision, manifest.default_precision, precisions, folder)
+    quant = choose("quant", quant, manifest.default_quant, quants, folder)
     for entry in manifest.files:
-        _check_size(folder, entry)
-    frontend = _find(manifest, folder, Role.FRONTEND, precision)
-    backend = _find(manifest, folder, Role.BACKEND, precision)
-    llm = _find(manifest, folder, Role.LLM, quant)
+        check_size(folder, entry)
+    frontend = find_file(manifest, folder, Role.FRONTEND, precision)
+    backend = find_file(manifest, folder, Role.BACKEND, precision)
+    llm = find_file(manifest, folder, Role.LLM, quant)
     check_onnx(frontend)
     check_onnx(backend)
     check_gguf(llm)
@@ -173,11 +213,23 @@ def open_bundle(path: str | os.PathLike[str], *, precision: str | None = None, q
         n_mels=manifest.n_mels,
         chunk_frames=manifest.chunk_frames,
         window_chunks=manifest.window_chunks,
+        tokenizer_sha256=manifest.tokenizer_sha256,
+        aligner=aligner_of(manifest, folder, precision=precision, quant=aligner_quant),
         files=manifest.files,
     )
 
 
-def verify_bundle(bundle: Bundle, *, progress: Callable[[str, int, int], None] | None = None) -> None:
+def open_any(path: str | os.PathLike[str]) -> Bundle | AlignerFiles:
+    """Open a bundle of either family with its default choice.
+
+    Raises:
+        BundleError: As `open_bundle` and `open_aligner`.
+    """
+    manifest = read_folder(Path(path))
+    return open_aligner(path) if manifest.family == Family.ALIGNER else open_bundle(path)
+
+
+def verify_bundle(bundle: Bundle | AlignerFiles, *, progress: Callable[[str, int, int], None] | None = None) -> None:
     """Read every file of a bundle and compare its hash with the manifest.
 
     Args:
@@ -194,13 +246,13 @@ def verify_bundle(bundle: Bundle, *, progress: Callable[[str, int, int], None] |
         if not entry.sha256:
             raise ManifestError(f"no {MANIFEST_NAME}, so there are no hashes to compare with.", path=bundle.path)
         file = bundle.path / entry.name
-        _check_size(bundle.path, entry)
+        check_size(bundle.path, entry)
         try:
             found = hash_file(file)
         except OSError as error:
-            raise _damaged(entry)(f"cannot be read ({error.strerror}).", path=file) from error
+            raise damage_of(entry)(f"cannot be read ({error.strerror}).", path=file) from error
         if found != entry.sha256:
-            raise _damaged(entry)(
+            raise damage_of(entry)(
                 f"corrupt: its SHA-256 is {found}, the manifest says {entry.sha256}.",
                 path=file,
                 hint="Copy the bundle again.",
@@ -229,122 +281,46 @@ def describe_bundle(path: str | os.PathLike[str]) -> dict[str, Any]:
         path: The folder.
 
     Returns:
-        The attributes of `Bundle` with the default choice, paths as strings, ``total_bytes``, and one table per file.
+        The attributes of `Bundle` (or of `AlignerFiles`, for a bundle that holds nothing else) with the default choice,
+        paths as strings, ``total_bytes``, and one table per file; the aligner inside a recogniser's bundle is a table.
 
     Raises:
         BundleError: As `open_bundle`.
     """
-    bundle = open_bundle(path)
+    bundle = open_any(path)
+    facts: dict[str, Any] = {"path": str(bundle.path), "name": bundle.name}
+    if isinstance(bundle, AlignerFiles):
+        facts |= {"family": Family.ALIGNER, "licence": bundle.licence, **_describe_aligner(bundle)}
+    else:
+        facts |= {
+            "family": bundle.family,
+            "languages": list(bundle.languages),
+            "licence": bundle.licence,
+            "max_chunk_seconds": bundle.max_chunk_seconds,
+            "max_context_tokens": bundle.max_context_tokens,
+            "default_precision": bundle.precision,
+            "default_quant": bundle.quant,
+            "precisions": list(bundle.precisions),
+            "quants": list(bundle.quants),
+            "n_mels": bundle.n_mels,
+            "chunk_frames": bundle.chunk_frames,
+            "window_chunks": bundle.window_chunks,
+            "aligner": None if bundle.aligner is None else _describe_aligner(bundle.aligner),
+        }
+    facts["total_bytes"] = sum(entry.size for entry in bundle.files)
+    facts["files"] = [asdict(entry) for entry in bundle.files]
+    return facts
+
+
+def _describe_aligner(aligner: AlignerFiles) -> dict[str, Any]:
     return {
-        "path": str(bundle.path),
-        "name": bundle.name,
-        "family": bundle.family,
-        "languages": list(bundle.languages),
-        "licence": bundle.licence,
-        "max_chunk_seconds": bundle.max_chunk_seconds,
-        "max_context_tokens": bundle.max_context_tokens,
-        "default_precision": bundle.precision,
-        "default_quant": bundle.quant,
-        "precisions": list(bundle.precisions),
-        "quants": list(bundle.quants),
-        "n_mels": bundle.n_mels,
-        "chunk_frames": bundle.chunk_frames,
-        "window_chunks": bundle.window_chunks,
-        "total_bytes": sum(entry.size for entry in bundle.files),
-        "files": [
-            {
-                "name": entry.name,
-                "role": entry.role,
-                "variant": entry.variant,
-                "size": entry.size,
-                "sha256": entry.sha256,
-            }
-            for entry in bundle.files
-        ],
+        "languages": list(aligner.languages),
+        "max_chunk_seconds": aligner.max_chunk_seconds,
+        "shares_encoder": aligner.shares_encoder,
+        "default_precision": aligner.precision,
+        "default_quant": aligner.quant,
+        "precisions": list(aligner.precisions),
+        "quants": list(aligner.quants),
+        "classes": aligner.classes,
+        "class_ms": aligner.class_ms,
     }
-
-
-def _read_folder(folder: Path) -> Manifest:
-    if not folder.is_dir():
-        what = "a model bundle is a folder, this is a file." if folder.exists() else "no such folder."
-        raise BundleNotFoundError(what, path=folder, hint="Name the folder that holds the model's files.")
-    if (folder / MANIFEST_NAME).is_file():
-        return read_manifest(folder / MANIFEST_NAME)
-    return _manifest_by_names(folder)
-
-
-def _manifest_by_names(folder: Path) -> Manifest:
-    """Describe a folder without ``bundle.json``, as the predecessor of this program released them."""
-    entries = []
-    for file in sorted(folder.iterdir()):
-        match = _FILE_NAME.fullmatch(file.name)
-        if match and file.is_file():
-            role, variant = match[1] or match[3], match[2] or match[4]
-            entries.append(FileEntry(name=file.name, role=role, variant=variant, size=file.stat().st_size, sha256=""))
-    if not entries:
-        raise BundleNotFoundError(
-            "holds no model.", path=folder, hint=f"Wanted: {MANIFEST_NAME}, or files named qwen3_asr_llm.q4_k.gguf etc."
-        )
-    present = {role: {entry.variant for entry in entries if entry.role == role} for role in Role.ALL}
-    for role, other in ((Role.FRONTEND, Role.BACKEND), (Role.BACKEND, Role.FRONTEND)):
-        for variant in sorted(present[other] - present[role]):
-            raise BundleFileMissingError(f"qwen3_asr_{role}.{variant}.onnx", folder)
-    if not present[Role.FRONTEND]:
-        raise BundleFileMissingError("qwen3_asr_encoder_frontend.<precision>.onnx", folder)
-    if not present[Role.LLM]:
-        raise BundleFileMissingError("qwen3_asr_llm.<quant>.gguf", folder)
-    return Manifest(
-        name=folder.resolve().name,
-        family="qwen3-asr",
-        languages=(),
-        max_chunk_seconds=30.0,
-        max_context_tokens=DEFAULT_CONTEXT_TOKENS,
-        licence="",
-        default_precision=_first(_PRECISION_ORDER, present[Role.FRONTEND]),
-        default_quant=_first(_QUANT_ORDER, present[Role.LLM]),
-        n_mels=128,
-        chunk_frames=100,
-        window_chunks=8,
-        files=tuple(entries),
-    )
-
-
-def _first(order: Iterable[str], present: set[str]) -> str:
-    return next((variant for variant in order if variant in present), min(present))
-
-
-def _variants(manifest: Manifest, role: str) -> tuple[str, ...]:
-    return tuple(entry.variant for entry in manifest.files if entry.role == role)
-
-
-def _choose(kind: str, wanted: str | None, default: str, available: tuple[str, ...], folder: Path) -> str:
-    chosen = default if wanted is None else wanted
-    if chosen not in available:
-        raise PrecisionNotFoundError(kind, chosen, available, folder)
-    return chosen
-
-
-def _find(manifest: Manifest, folder: Path, role: str, variant: str) -> Path:
-    for entry in manifest.files:
-        if (entry.role, entry.variant) == (role, variant):
-            return folder / entry.name
-    raise ManifestError(f"names no {role} of variant {variant}.", path=folder / MANIFEST_NAME)
-
-
-def _check_size(folder: Path, entry: FileEntry) -> None:
-    file = folder / entry.name
-    try:
-        size = file.stat().st_size
-    except FileNotFoundError:
-        raise BundleFileMissingError(entry.name, folder) from None
-    except OSError as error:
-        raise _damaged(entry)(f"cannot be read ({error.strerror}).", path=file) from error
-    if size != entry.size:
-        what = "cut off" if size < entry.size else "not the right file"
-        raise _damaged(entry)(
-            f"{what}: {size} bytes long, the manifest says {entry.size}.", path=file, hint="Copy the bundle again."
-        )
-
-
-def _damaged(entry: FileEntry) -> type[BundleFileDamagedError]:
-    return GgufDamagedError if entry.role == Role.LLM else OnnxDamagedError

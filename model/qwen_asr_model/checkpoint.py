@@ -13,7 +13,7 @@ import numpy.typing as npt
 from .config import ModelConfig, read_config
 from .errors import CheckpointError
 from .safetensors import open_safetensors
-from .vocabulary import Vocabulary, read_vocabulary
+from .vocabulary import TIMESTAMP, Vocabulary, read_vocabulary
 
 __all__ = ["AUDIO_PREFIX", "HEAD_NAME", "TEXT_PREFIX", "Checkpoint", "TensorStore", "read_checkpoint"]
 
@@ -76,8 +76,11 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     if not folder.is_dir():
         raise CheckpointError("no such folder.", path=folder, hint="Give the folder of a downloaded checkpoint.")
     config = read_config(folder / "config.json")
-    return Checkpoint(
-        config=config,
-        vocabulary=read_vocabulary(folder, size=config.text.vocab_size),
-        tensors=open_safetensors(folder),
-    )
+    vocabulary = read_vocabulary(folder, size=config.text.vocab_size)
+    if config.aligner is not None and config.aligner.timestamp_id != vocabulary.find(TIMESTAMP):
+        raise CheckpointError(
+            f"timestamp_token_id is {config.aligner.timestamp_id}, but the tokenizer has {TIMESTAMP} at "
+            f"{vocabulary.find(TIMESTAMP)}.",
+            path=folder / "config.json",
+        )
+    return Checkpoint(config=config, vocabulary=vocabulary, tensors=open_safetensors(folder))

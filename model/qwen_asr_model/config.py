@@ -11,7 +11,7 @@ from typing import Any
 
 from .errors import CheckpointError
 
-__all__ = ["AudioConfig", "ModelConfig", "TextConfig", "conv_length", "read_config"]
+__all__ = ["AlignerConfig", "AudioConfig", "ModelConfig", "TextConfig", "conv_length", "read_config"]
 
 
 def conv_length(length: int) -> int:
@@ -103,6 +103,21 @@ class TextConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlignerConfig:
+    """What a forced aligner has instead of a vocabulary to speak with: classes of time.
+
+    Attributes:
+        classes: Rows of the head; class ``i`` means ``i * class_ms``.
+        class_ms: Milliseconds between two classes.
+        timestamp_id: Token at whose position the head is read.
+    """
+
+    classes: int
+    class_ms: int
+    timestamp_id: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """A whole checkpoint's configuration.
 
@@ -110,11 +125,13 @@ class ModelConfig:
         audio: The audio encoder.
         text: The language model.
         languages: English names of the languages it was trained for, as the checkpoint spells them.
+        aligner: The classes of a forced aligner; None for a recogniser.
     """
 
     audio: AudioConfig
     text: TextConfig
     languages: tuple[str, ...] = ()
+    aligner: AlignerConfig | None = None
 
 
 def read_config(file: Path) -> ModelConfig:
@@ -137,12 +154,13 @@ def read_config(file: Path) -> ModelConfig:
         raise CheckpointError("not JSON.", path=file) from error
     fields = _Fields(root, file)
     thinker = fields.table("thinker_config")
-    if "forced_aligner" in str(thinker.values.get("model_type", "")):
-        raise CheckpointError("this is a forced aligner.", path=file, hint="Only speech recognisers can be converted.")
+    # The official code tells the two apart by this part of the name, too.
+    is_aligner = "forced_aligner" in str(thinker.values.get("model_type", ""))
     config = ModelConfig(
         audio=_audio(thinker.table("audio_config")),
         text=_text(thinker.table("text_config")),
         languages=tuple(str(name) for name in fields.values.get("support_languages") or ()),
+        aligner=_aligner(fields, thinker) if is_aligner else None,
     )
     if config.audio.output_dim != config.text.hidden_size:
         raise CheckpointError(
@@ -168,19 +186,19 @@ class _Fields:
     def count(self, name: str) -> int:
         value = self._get(name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self._wrong(name, value)
+            raise self.wrong(name, value)
         return value
 
     def number(self, name: str) -> float:
         value = self._get(name)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or value <= 0:
-            raise self._wrong(name, value)
+            raise self.wrong(name, value)
         return float(value)
 
     def counts(self, name: str) -> tuple[int, ...]:
         value = self._get(name)
         if not isinstance(value, list) or not all(isinstance(n, int) and n >= 0 for n in value):
-            raise self._wrong(name, value)
+            raise self.wrong(name, value)
         return tuple(value)
 
     def must_be(self, name: str, wanted: object) -> None:
@@ -189,7 +207,7 @@ class _Fields:
                 f"{self._where}{name} is {self.values[name]!r}, only {wanted!r} can be converted.", path=self._file
             )
 
-    def wrong(self, what: str) -> CheckpointError:
+    def unusable(self, what: str) -> CheckpointError:
         return CheckpointError(f"{self._where.rstrip('.')}: {what}.", path=self._file)
 
     def _get(self, name: str) -> Any:
@@ -200,7 +218,7 @@ class _Fields:
                 f"no field {self._where}{name}.", path=self._file, hint="Is it a Qwen3-ASR checkpoint?"
             ) from None
 
-    def _wrong(self, name: str, value: object) -> CheckpointError:
+    def wrong(self, name: str, value: object) -> CheckpointError:
         return CheckpointError(f"field {self._where}{name} cannot be {value!r}.", path=self._file)
 
 
@@ -218,10 +236,19 @@ def _audio(fields: _Fields) -> AudioConfig:
         n_window_infer=fields.count("n_window_infer"),
     )
     if config.d_model % config.heads or config.d_model % 2:
-        raise fields.wrong(f"width {config.d_model} cannot be split into {config.heads} heads")
+        raise fields.unusable(f"width {config.d_model} cannot be split into {config.heads} heads")
     if config.window_chunks < 1:
-        raise fields.wrong("an attention window is shorter than a chunk")
+        raise fields.unusable("an attention window is shorter than a chunk")
     return config
+
+
+def _aligner(root: _Fields, thinker: _Fields) -> AlignerConfig:
+    step = root.number("timestamp_segment_time")
+    if not step.is_integer():
+        raise root.wrong("timestamp_segment_time", step)
+    return AlignerConfig(
+        classes=thinker.count("classify_num"), class_ms=int(step), timestamp_id=root.count("timestamp_token_id")
+    )
 
 
 def _text(fields: _Fields) -> TextConfig:
@@ -242,7 +269,9 @@ def _text(fields: _Fields) -> TextConfig:
         tied=bool(fields.values.get("tie_word_embeddings", False)),
     )
     if config.heads % config.kv_heads:
-        raise fields.wrong(f"{config.heads} query heads cannot share {config.kv_heads} key heads")
+        raise fields.unusable(f"{config.heads} query heads cannot share {config.kv_heads} key heads")
     if not 1 <= len(config.mrope_section) <= 4 or sum(config.mrope_section) != config.head_dim // 2:
-        raise fields.wrong(f"rope sections {config.mrope_section} do not add up to half of head_dim {config.head_dim}")
+        raise fields.unusable(
+            f"rope sections {config.mrope_section} do not add up to half of head_dim {config.head_dim}"
+        )
     return config

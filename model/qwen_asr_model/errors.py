@@ -115,7 +115,7 @@ class PrecisionNotFoundError(BundleError):
     """The bundle does not hold the encoder precision or the language model quantisation asked for.
 
     Args:
-        kind: ``"precision"`` or ``"quant"``.
+        kind: ``"precision"``, ``"quant"`` or ``"aligner quant"``.
         wanted: What was asked for.
         available: What the bundle holds.
         folder: The bundle's folder.

@@ -12,7 +12,18 @@ from typing import Any
 
 from .errors import ManifestError
 
-__all__ = ["FORMAT", "MANIFEST_NAME", "VERSION", "FileEntry", "Manifest", "Role", "hash_file", "read_manifest"]
+__all__ = [
+    "FORMAT",
+    "MANIFEST_NAME",
+    "VERSION",
+    "AlignerEntry",
+    "Family",
+    "FileEntry",
+    "Manifest",
+    "Role",
+    "hash_file",
+    "read_manifest",
+]
 
 MANIFEST_NAME = "bundle.json"
 FORMAT = "qwen-asr-bundle"
@@ -29,7 +40,19 @@ class Role:
     FRONTEND = "encoder_frontend"
     BACKEND = "encoder_backend"
     LLM = "llm"
-    ALL = (FRONTEND, BACKEND, LLM)
+    ALIGNER_FRONTEND = "aligner_encoder_frontend"
+    ALIGNER_BACKEND = "aligner_encoder_backend"
+    ALIGNER_LLM = "aligner_llm"
+    ALIGNER_TEXT = "aligner_text"
+    RECOGNISER = (FRONTEND, BACKEND, LLM)
+    ALL = (*RECOGNISER, ALIGNER_FRONTEND, ALIGNER_BACKEND, ALIGNER_LLM, ALIGNER_TEXT)
+
+
+class Family:
+    """Kind of model a bundle is; a recogniser's bundle may hold a forced aligner too."""
+
+    RECOGNISER = "qwen3-asr"
+    ALIGNER = "qwen3-forced-aligner"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +75,41 @@ class FileEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlignerEntry:
+    """The forced aligner of a bundle; its files are among the bundle's files.
+
+    Attributes:
+        shares_encoder: Whether it hears through the recogniser's encoder files instead of its own.
+        languages: ISO 639 codes of the languages it aligns; empty: not known.
+        max_chunk_seconds: Longest piece of audio it should get at once.
+        default_quant: Decoder type to use when none is asked for.
+        classes: Number of time classes; a row of its decoder's logits begins with them.
+        class_ms: Milliseconds between two classes.
+        timestamp_id: Token at whose positions the classes are read.
+        audio_start_id: Token before the encoder's rows.
+        audio_end_id: Token after the encoder's rows.
+        tokenizer_sha256: Digest of its vocabulary, comparable with `Manifest.tokenizer_sha256`.
+    """
+
+    shares_encoder: bool
+    languages: tuple[str, ...]
+    max_chunk_seconds: float
+    default_quant: str
+    classes: int
+    class_ms: int
+    timestamp_id: int
+    audio_start_id: int
+    audio_end_id: int
+    tokenizer_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """The contents of ``bundle.json``.
 
     Attributes:
         name: Name of the bundle.
-        family: Kind of model, ``"qwen3-asr"``.
+        family: Kind of model, of `Family`.
         languages: ISO 639 codes of the languages it understands; empty: not known.
         max_chunk_seconds: Longest piece of audio the model should get at once.
         max_context_tokens: Longest context (names and terms) the model copes with, in tokens.
@@ -68,6 +120,8 @@ class Manifest:
         chunk_frames: Mel frames of a whole frontend chunk.
         window_chunks: Chunks of an attention window.
         files: Every file.
+        tokenizer_sha256: Digest of the recogniser's vocabulary; empty: not known.
+        aligner: The forced aligner, if there is one.
     """
 
     name: str
@@ -82,10 +136,13 @@ class Manifest:
     chunk_frames: int
     window_chunks: int
     files: tuple[FileEntry, ...]
+    tokenizer_sha256: str = ""
+    aligner: AlignerEntry | None = None
 
     def to_json(self) -> str:
         """Return the text of ``bundle.json``."""
-        return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, indent=1, ensure_ascii=False) + "\n"
+        fields = {name: value for name, value in asdict(self).items() if value is not None}
+        return json.dumps({"format": FORMAT, "version": VERSION, **fields}, indent=1, ensure_ascii=False) + "\n"
 
 
 def read_manifest(file: Path) -> Manifest:
@@ -128,6 +185,8 @@ def read_manifest(file: Path) -> Manifest:
             chunk_frames=_count(raw, "chunk_frames"),
             window_chunks=_count(raw, "window_chunks"),
             files=tuple(_file(entry) for entry in _list(raw, "files")),
+            tokenizer_sha256=_text({"tokenizer_sha256": "", **raw}, "tokenizer_sha256"),
+            aligner=_aligner(raw["aligner"]) if "aligner" in raw else None,
         )
     except _FieldError as error:
         raise ManifestError(f"field {error} is missing or wrong.", path=file, hint="Copy the bundle again.") from error
@@ -163,6 +222,28 @@ def _file(raw: Any) -> FileEntry:
     if entry.role not in Role.ALL:
         raise _FieldError("files.role")
     return entry
+
+
+def _aligner(raw: Any) -> AlignerEntry:
+    if not isinstance(raw, dict):
+        raise _FieldError("aligner")
+    try:
+        if not isinstance(raw.get("shares_encoder"), bool):
+            raise _FieldError("shares_encoder")
+        return AlignerEntry(
+            shares_encoder=raw["shares_encoder"],
+            languages=tuple(str(code) for code in _list(raw, "languages")),
+            max_chunk_seconds=_number(raw, "max_chunk_seconds"),
+            default_quant=_text(raw, "default_quant"),
+            classes=_count(raw, "classes"),
+            class_ms=_count(raw, "class_ms"),
+            timestamp_id=_count(raw, "timestamp_id"),
+            audio_start_id=_count(raw, "audio_start_id"),
+            audio_end_id=_count(raw, "audio_end_id"),
+            tokenizer_sha256=_text(raw, "tokenizer_sha256"),
+        )
+    except _FieldError as error:
+        raise _FieldError(f"aligner.{error}") from error
 
 
 def _text(raw: Mapping[str, Any], name: str) -> str:

@@ -12,16 +12,25 @@ import os
 import re
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from .checkpoint import AUDIO_PREFIX, HEAD_NAME, TEXT_PREFIX, Checkpoint
-from .config import AudioConfig, ModelConfig, TextConfig
-from .convert import DEFAULT_PRECISIONS, DEFAULT_QUANTS, Progress, write_bundle
+from ._shapes import tensor_shapes
+from .checkpoint import Checkpoint
+from .config import AlignerConfig, AudioConfig, ModelConfig, TextConfig
+from .convert import (
+    DEFAULT_ALIGNER_CHUNK_SECONDS,
+    DEFAULT_PRECISIONS,
+    DEFAULT_QUANTS,
+    Part,
+    Progress,
+    write_bundle,
+)
 from .errors import CheckpointError, ConversionError
-from .vocabulary import END_OF_TURN, TokenType, Vocabulary, byte_alphabet
+from .vocabulary import AUDIO_END, AUDIO_START, END_OF_TURN, TIMESTAMP, TokenType, Vocabulary, byte_alphabet
 
 __all__ = ["SIZES", "synthesize", "synthetic_checkpoint"]
 
@@ -31,11 +40,11 @@ _SPECIAL = {
     "<|endoftext|>": 151643,
     "<|im_start|>": 151644,
     END_OF_TURN: 151645,
-    "<|audio_start|>": 151669,
-    "<|audio_end|>": 151670,
+    AUDIO_START: 151669,
+    AUDIO_END: 151670,
     "<|audio_pad|>": 151676,
     "<asr_text>": 151704,
-    "<timestamp>": 151705,
+    TIMESTAMP: 151705,
 }
 _PADDING = "<|endoftext|>"
 # Merges that let the prompt's own words be single tokens, as in a trained vocabulary.
@@ -72,37 +81,60 @@ def _official(audio: dict[str, int], text: dict[str, int]) -> ModelConfig:
     )
 
 
+# Rows of 256 values, so that K-quants (blocks of 256) can be made of it too.
+_TINY = ModelConfig(
+    audio=AudioConfig(
+        n_mels=128,
+        d_model=64,
+        layers=2,
+        heads=2,
+        ffn_dim=128,
+        output_dim=256,
+        conv_channels=8,
+        n_window=50,
+        n_window_infer=800,
+    ),
+    text=TextConfig(
+        vocab_size=512,
+        hidden_size=256,
+        intermediate_size=256,
+        layers=2,
+        heads=4,
+        kv_heads=2,
+        head_dim=64,
+        context_length=4096,
+        rms_norm_eps=1e-6,
+        rope_theta=1e6,
+        mrope_section=(12, 10, 10),
+        tied=True,
+    ),
+)
+
+
+def _aligner(config: ModelConfig, *, vocab_size: int, classes: int) -> ModelConfig:
+    return replace(
+        config,
+        text=replace(config.text, vocab_size=vocab_size, tied=False),
+        aligner=AlignerConfig(classes=classes, class_ms=80, timestamp_id=_special_ids(vocab_size)[TIMESTAMP]),
+    )
+
+
+def _special_ids(size: int) -> dict[str, int]:
+    """In a table of the official size the official ids; in a smaller one its last entries, in the same order."""
+    if size > max(_SPECIAL.values()):
+        return _SPECIAL
+    return {spelling: size - len(_SPECIAL) + number for number, spelling in enumerate(_SPECIAL)}
+
+
 SIZES = {
     "0.6B": _official({"layers": 18, "d_model": 896}, {"hidden_size": 1024}),
     "1.7B": _official({"layers": 24, "d_model": 1024}, {"hidden_size": 2048}),
-    # Rows of 256 values, so that K-quants (blocks of 256) can be made of it too.
-    "tiny": ModelConfig(
-        audio=AudioConfig(
-            n_mels=128,
-            d_model=64,
-            layers=2,
-            heads=2,
-            ffn_dim=128,
-            output_dim=256,
-            conv_channels=8,
-            n_window=50,
-            n_window_infer=800,
-        ),
-        text=TextConfig(
-            vocab_size=512,
-            hidden_size=256,
-            intermediate_size=256,
-            layers=2,
-            heads=4,
-            kv_heads=2,
-            head_dim=64,
-            context_length=4096,
-            rms_norm_eps=1e-6,
-            rope_theta=1e6,
-            mrope_section=(12, 10, 10),
-            tied=True,
-        ),
+    "tiny": _TINY,
+    "aligner-0.6B": _aligner(
+        _official({"layers": 24, "d_model": 1024}, {"hidden_size": 1024}), vocab_size=152064, classes=5000
     ),
+    # With the same seed it has the encoder and the vocabulary of "tiny".
+    "aligner-tiny": _aligner(_TINY, vocab_size=_TINY.text.vocab_size, classes=300),
 }
 """Sizes that can be made."""
 
@@ -115,6 +147,7 @@ def synthesize(
     quants: Sequence[str] = DEFAULT_QUANTS,
     seed: int = 0,
     max_chunk_seconds: float = 30.0,
+    aligner: str | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write a bundle with random weights.
@@ -122,28 +155,33 @@ def synthesize(
     The same arguments give the same bytes. Needs the ``onnx`` package (extra ``convert``).
 
     Args:
-        size: ``"0.6B"``, ``"1.7B"`` or ``"tiny"``.
+        size: One of `SIZES`: ``"0.6B"``, ``"1.7B"`` or ``"tiny"``, or a forced aligner alone, ``"aligner-0.6B"`` or
+            ``"aligner-tiny"``.
         out: Folder to write; an old bundle there is replaced.
         precisions: Encoder precisions, the first becomes the default.
         quants: Language model types, the first becomes the default.
         seed: Seed of the weights.
         max_chunk_seconds: Longest piece of audio the model should get at once, in seconds.
+        aligner: A forced aligner to put beside the recogniser, of `SIZES`.
         progress: Called as the work goes on.
 
     Returns:
         The folder.
 
     Raises:
-        ConversionError: The size is unknown, or the bundle cannot be written.
+        ConversionError: A size is unknown or of the wrong kind, or the bundle cannot be written.
     """
+
+    def part(wanted: str, seconds: float) -> Part:
+        checkpoint = synthetic_checkpoint(wanted, seed=seed)
+        return Part(checkpoint=checkpoint, quants=tuple(quants), languages=(), max_chunk_seconds=seconds)
+
     return write_bundle(
-        synthetic_checkpoint(size, seed=seed),
+        part(size, max_chunk_seconds),
         Path(out),
+        aligner=None if aligner is None else part(aligner, DEFAULT_ALIGNER_CHUNK_SECONDS),
         name=f"synthetic-{size}",
         precisions=precisions,
-        quants=quants,
-        languages=(),
-        max_chunk_seconds=max_chunk_seconds,
         licence="CC0-1.0",
         progress=progress,
     )
@@ -178,7 +216,7 @@ class _RandomTensors:
     """Weights scaled by the square root of their inputs, so that activations keep their size from layer to layer."""
 
     def __init__(self, config: ModelConfig, seed: int) -> None:
-        self._shapes = _shapes(config)
+        self._shapes = tensor_shapes(config)
         self._seed = seed
 
     def __contains__(self, name: str) -> bool:
@@ -206,60 +244,8 @@ class _RandomTensors:
         return values
 
 
-def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    audio, text = config.audio, config.text
-    width, channels, hidden = audio.d_model, audio.conv_channels, text.hidden_size
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def audio_layer(name: str, *shape: int, bias: bool = True) -> None:
-        shapes[f"{AUDIO_PREFIX}{name}.weight"] = shape
-        if bias:
-            shapes[f"{AUDIO_PREFIX}{name}.bias"] = shape[:1]
-
-    for number, inputs in ((1, 1), (2, channels), (3, channels)):
-        audio_layer(f"conv2d{number}", channels, inputs, 3, 3)
-    audio_layer("conv_out", width, channels * audio.conv_bins, bias=False)
-    for layer in range(audio.layers):
-        at = f"layers.{layer}."
-        for part in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            audio_layer(f"{at}self_attn.{part}", width, width)
-        audio_layer(f"{at}self_attn_layer_norm", width)
-        audio_layer(f"{at}fc1", audio.ffn_dim, width)
-        audio_layer(f"{at}fc2", width, audio.ffn_dim)
-        audio_layer(f"{at}final_layer_norm", width)
-    audio_layer("ln_post", width)
-    audio_layer("proj1", width, width)
-    audio_layer("proj2", audio.output_dim, width)
-
-    shapes[f"{TEXT_PREFIX}embed_tokens.weight"] = (text.vocab_size, hidden)
-    shapes[f"{TEXT_PREFIX}norm.weight"] = (hidden,)
-    if not text.tied:
-        shapes[HEAD_NAME] = (text.vocab_size, hidden)
-    for layer in range(text.layers):
-        parts: dict[str, tuple[int, ...]] = {
-            "input_layernorm": (hidden,),
-            "self_attn.q_proj": (text.heads * text.head_dim, hidden),
-            "self_attn.k_proj": (text.kv_heads * text.head_dim, hidden),
-            "self_attn.v_proj": (text.kv_heads * text.head_dim, hidden),
-            "self_attn.o_proj": (hidden, text.heads * text.head_dim),
-            "self_attn.q_norm": (text.head_dim,),
-            "self_attn.k_norm": (text.head_dim,),
-            "post_attention_layernorm": (hidden,),
-            "mlp.gate_proj": (text.intermediate_size, hidden),
-            "mlp.up_proj": (text.intermediate_size, hidden),
-            "mlp.down_proj": (hidden, text.intermediate_size),
-        }
-        for part, shape in parts.items():
-            shapes[f"{TEXT_PREFIX}layers.{layer}.{part}.weight"] = shape
-    return shapes
-
-
 def _vocabulary(size: int) -> Vocabulary:
-    """Build a valid byte-level BPE: the 256 bytes, a few merged words, filler, and the special tokens.
-
-    In a table of the official size the special tokens have their official ids; in a smaller one they are its last
-    entries, in the same order.
-    """
+    """Build a valid byte-level BPE: the 256 bytes, a few merged words, filler, and the special tokens."""
     pieces = dict.fromkeys(byte_alphabet())
     merges = []
     for word in _WORDS:
@@ -268,9 +254,7 @@ def _vocabulary(size: int) -> Vocabulary:
             merges.append(f"{left} {letter}")
             left += letter
             pieces[left] = None
-    special = dict(_SPECIAL)
-    if size <= max(special.values()):
-        special = {spelling: size - len(_SPECIAL) + number for number, spelling in enumerate(_SPECIAL)}
+    special = _special_ids(size)
     end_of_plain = min(_FIRST_SPECIAL, *special.values())
     if len(pieces) > end_of_plain:
         raise ConversionError(f"a vocabulary of {size} entries is too small.", hint=f"At least {len(pieces) + 8}.")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from enum import IntEnum
@@ -11,9 +12,21 @@ from typing import Any
 
 from .errors import CheckpointError
 
-__all__ = ["TokenType", "Vocabulary", "byte_alphabet", "read_vocabulary"]
+__all__ = [
+    "AUDIO_END",
+    "AUDIO_START",
+    "END_OF_TURN",
+    "TIMESTAMP",
+    "TokenType",
+    "Vocabulary",
+    "byte_alphabet",
+    "read_vocabulary",
+]
 
+AUDIO_START = "<|audio_start|>"
+AUDIO_END = "<|audio_end|>"
 END_OF_TURN = "<|im_end|>"
+TIMESTAMP = "<timestamp>"
 
 
 class TokenType(IntEnum):
@@ -44,6 +57,25 @@ class Vocabulary:
     eos_id: int
     padding_id: int | None = None
     chat_template: str | None = None
+
+    def find(self, token: str) -> int:
+        """Return the id of a special token.
+
+        Raises:
+            CheckpointError: There is none spelled so.
+        """
+        if token not in self.tokens:
+            raise CheckpointError(f"the tokenizer has no {token}.", hint="Is it a Qwen3-ASR checkpoint?")
+        return self.tokens.index(token)
+
+    def digest(self) -> str:
+        """Return a SHA-256 that two vocabularies share only if they turn every text into the same ids."""
+        spelled = [
+            (number, token, int(kind))
+            for number, (token, kind) in enumerate(zip(self.tokens, self.types, strict=True))
+            if kind != TokenType.UNUSED
+        ]
+        return hashlib.sha256(json.dumps([spelled, self.merges]).encode()).hexdigest()
 
 
 def byte_alphabet() -> list[str]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints to convert, made up on the spot, and the encoder written once more in plain numpy to compare with."""
+"""Checkpoints to convert, made up on the spot, and encoder and decoder once more in plain numpy to compare with."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from qwen_asr_model.checkpoint import AUDIO_PREFIX, Checkpoint
-from qwen_asr_model.synth import SIZES, _shapes, synthetic_checkpoint
+from qwen_asr_model._shapes import tensor_shapes
+from qwen_asr_model.checkpoint import AUDIO_PREFIX, HEAD_NAME, TEXT_PREFIX, Checkpoint
+from qwen_asr_model.synth import SIZES, synthetic_checkpoint
 
 
 def _erf(x: np.ndarray) -> np.ndarray:
@@ -91,6 +92,52 @@ class ReferenceEncoder:
         return self._linear(_gelu(self._linear(self._norm(x, "ln_post"), "proj1")), "proj2")
 
 
+class ReferenceDecoder:
+    """The decoder with its head as its definition says, in float64, one sequence at a time."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self.config = checkpoint.config.text
+        self.tensors = checkpoint.tensors
+
+    def _get(self, name: str) -> np.ndarray:
+        return self.tensors.load(f"{TEXT_PREFIX}{name}.weight").astype(np.float64)
+
+    def _norm(self, x: np.ndarray, name: str) -> np.ndarray:
+        return x / np.sqrt((x**2).mean(-1, keepdims=True) + self.config.rms_norm_eps) * self._get(name)
+
+    def _rotate(self, x: np.ndarray) -> np.ndarray:
+        """``[time, heads, head_dim]``; the three position axes of M-RoPE are equal here, so it is plain RoPE."""
+        half = self.config.head_dim // 2
+        rates = self.config.rope_theta ** (-np.arange(half) / half)
+        angles = (np.arange(len(x))[:, None] * rates)[:, None, :]
+        first, second = x[..., :half], x[..., half:]
+        sin, cos = np.sin(angles), np.cos(angles)
+        return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+    def scores(self, rows: np.ndarray) -> np.ndarray:
+        """``[time, hidden] -> [time, rows of the head]``."""
+        config, x, time = self.config, rows.astype(np.float64), len(rows)
+        for layer in range(config.layers):
+            at = f"layers.{layer}."
+            normal = self._norm(x, f"{at}input_layernorm")
+            q, k, v = (
+                (normal @ self._get(f"{at}self_attn.{part}_proj").T).reshape(time, -1, config.head_dim)
+                for part in "qkv"
+            )
+            q, k = (self._rotate(self._norm(p, f"{at}self_attn.{n}_norm")) for p, n in ((q, "q"), (k, "k")))
+            k, v = (np.repeat(p, config.heads // config.kv_heads, axis=1) for p in (k, v))
+            scores = np.einsum("qhd,khd->hqk", q, k) / math.sqrt(config.head_dim)
+            scores[:, np.triu(np.ones((time, time), bool), 1)] = -np.inf
+            weights = np.exp(scores - scores.max(-1, keepdims=True))
+            weights /= weights.sum(-1, keepdims=True)
+            x = x + np.einsum("hqk,khd->qhd", weights, v).reshape(time, -1) @ self._get(f"{at}self_attn.o_proj").T
+            normal = self._norm(x, f"{at}post_attention_layernorm")
+            gate = normal @ self._get(f"{at}mlp.gate_proj").T
+            inner = gate / (1 + np.exp(-gate)) * (normal @ self._get(f"{at}mlp.up_proj").T)
+            x = x + inner @ self._get(f"{at}mlp.down_proj").T
+        return self._norm(x, "norm") @ self.tensors.load(HEAD_NAME).astype(np.float64).T
+
+
 def to_bfloat16(values: np.ndarray) -> np.ndarray:
     """The upper halves of the float32 bits, cut off (not rounded): a valid bfloat16."""
     return (np.ascontiguousarray(values, np.float32).view(np.uint32) >> 16).astype(np.uint16)
@@ -113,7 +160,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, dtype: str = "BF16
     """Write a checkpoint folder as the official ones are laid out."""
     audio, text = checkpoint.config.audio, checkpoint.config.text
     folder.mkdir(parents=True)
-    config = {
+    config: dict[str, Any] = {
         "model_type": "qwen3_asr",
         "support_languages": ["English", "German", "Klingon"],
         "thinker_config": {
@@ -148,6 +195,9 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, dtype: str = "BF16
             },
         },
     }
+    if (aligner := checkpoint.config.aligner) is not None:
+        config |= {"timestamp_token_id": aligner.timestamp_id, "timestamp_segment_time": aligner.class_ms}
+        config["thinker_config"] |= {"model_type": "qwen3_forced_aligner", "classify_num": aligner.classes}
     (folder / "config.json").write_text(json.dumps(config))
     vocabulary = checkpoint.vocabulary
     plain = {spelling: i for i, spelling in enumerate(vocabulary.tokens) if vocabulary.types[i] == 1}
@@ -161,7 +211,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, *, dtype: str = "BF16
     settings = {"added_tokens_decoder": added, "pad_token": "<|endoftext|>", "eos_token": "<|im_end|>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     (folder / "chat_template.json").write_text(json.dumps({"chat_template": "{{ a template }}"}))
-    tensors = {name: checkpoint.tensors.load(name) for name in _shapes(checkpoint.config)}
+    tensors = {name: checkpoint.tensors.load(name) for name in tensor_shapes(checkpoint.config)}
     if shards == 1:
         write_safetensors(folder / "model.safetensors", tensors, dtype)
         return folder
@@ -188,6 +238,7 @@ def run_onnx(file: Path, **inputs: np.ndarray) -> np.ndarray:
 def tools() -> SimpleNamespace:
     """The helpers above, for the tests."""
     return SimpleNamespace(
+        ReferenceDecoder=ReferenceDecoder,
         ReferenceEncoder=ReferenceEncoder,
         run_onnx=run_onnx,
         to_bfloat16=to_bfloat16,
@@ -207,6 +258,34 @@ def tiny() -> Checkpoint:
 def tiny_folder(tiny: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same checkpoint as a bfloat16 folder. Do not write into it."""
     return write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "tiny", tiny)
+
+
+@pytest.fixture(scope="session")
+def tiny_aligner(tiny: Checkpoint) -> Checkpoint:
+    """A random forced aligner with the encoder and the vocabulary of ``tiny``."""
+    return synthetic_checkpoint(replace(SIZES["aligner-tiny"], audio=tiny.config.audio))
+
+
+@pytest.fixture(scope="session")
+def aligner_folder(tiny_aligner: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same as a bfloat16 folder. Do not write into it."""
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoints") / "aligner", tiny_aligner)
+
+
+@pytest.fixture(scope="session")
+def pair_bundle(tiny_folder: Path, aligner_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recogniser and aligner in one bundle. Do not write into it."""
+    from qwen_asr_model import convert_checkpoint
+
+    return convert_checkpoint(
+        tiny_folder,
+        tmp_path_factory.mktemp("bundles") / "pair",
+        precisions=["int8", "fp32"],
+        quants=["q8_0"],
+        aligner=aligner_folder,
+        aligner_quants=["q5_0", "f16", "q4_0"],
+        aligner_chunk_seconds=16,
+    )
 
 
 @pytest.fixture(scope="session")

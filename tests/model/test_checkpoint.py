@@ -7,6 +7,7 @@ import json
 import shutil
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +16,10 @@ import numpy as np
 import pytest
 
 from qwen_asr_model import CheckpointError
+from qwen_asr_model._shapes import tensor_shapes
 from qwen_asr_model.checkpoint import Checkpoint, read_checkpoint
 from qwen_asr_model.safetensors import open_safetensors, read_header
-from qwen_asr_model.synth import _shapes
-from qwen_asr_model.vocabulary import byte_alphabet
+from qwen_asr_model.vocabulary import TokenType, byte_alphabet
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_values_of_every_type(tmp_path: Path, tools: SimpleNamespace, dtype: str
 def test_shards_hold_the_same_as_one_file(tiny: Checkpoint, tmp_path: Path, tools: SimpleNamespace) -> None:
     whole = read_checkpoint(tools.write_checkpoint(tmp_path / "one", tiny, dtype="F32"))
     parts = read_checkpoint(tools.write_checkpoint(tmp_path / "three", tiny, dtype="F32", shards=3))
-    for name in _shapes(tiny.config):
+    for name in tensor_shapes(tiny.config):
         np.testing.assert_array_equal(parts.tensors.load(name), whole.tensors.load(name))
         np.testing.assert_array_equal(parts.tensors.load(name), tiny.tensors.load(name))
 
@@ -177,7 +178,7 @@ def change_json(file: Path, path: str, value: Any) -> None:
         ("thinker_config/text_config/rope_scaling/mrope_section", [1, 2, 3], "do not add up"),
         ("thinker_config/text_config/rope_scaling/mrope_section", "24", "mrope_section"),
         ("thinker_config/text_config/num_key_value_heads", 3, "cannot share"),
-        ("thinker_config/model_type", "qwen3_forced_aligner", "forced aligner"),
+        ("thinker_config/model_type", "qwen3_forced_aligner", "timestamp_segment_time"),
     ],
 )
 def test_unusable_configurations(folder: Path, path: str, value: Any, message: str) -> None:
@@ -185,6 +186,42 @@ def test_unusable_configurations(folder: Path, path: str, value: Any, message: s
     with pytest.raises(CheckpointError, match=message) as caught:
         read_checkpoint(folder)
     assert "config.json" in str(caught.value)
+
+
+def test_an_aligner_is_read_back(tiny_aligner: Checkpoint, aligner_folder: Path) -> None:
+    found = read_checkpoint(aligner_folder).config
+    assert found.aligner == tiny_aligner.config.aligner
+    assert found.aligner is not None
+    assert (found.aligner.classes, found.aligner.class_ms) == (300, 80)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("timestamp_segment_time", 12.5, "timestamp_segment_time cannot be 12.5"),
+        ("timestamp_token_id", None, "timestamp_token_id"),
+        ("timestamp_token_id", 7, "is 7, but the tokenizer has <timestamp> at 511"),
+        ("thinker_config/classify_num", 0, "classify_num"),
+    ],
+)
+def test_unusable_aligners(aligner_folder: Path, tmp_path: Path, path: str, value: Any, message: str) -> None:
+    folder = Path(shutil.copytree(aligner_folder, tmp_path / "checkpoint"))
+    change_json(folder / "config.json", path, value)
+    with pytest.raises(CheckpointError, match=message) as caught:
+        read_checkpoint(folder)
+    assert "config.json" in str(caught.value)
+
+
+def test_a_vocabulary_is_known_by_what_it_spells(tiny: Checkpoint) -> None:
+    vocabulary = tiny.vocabulary
+    padded = replace(vocabulary, tokens=(*vocabulary.tokens, "[PAD]"), types=(*vocabulary.types, TokenType.UNUSED))
+    assert padded.digest() == vocabulary.digest()
+    for other in (
+        replace(vocabulary, merges=vocabulary.merges[1:]),
+        replace(vocabulary, tokens=(*vocabulary.tokens[:-1], "<other>")),
+        replace(vocabulary, types=(*vocabulary.types[:-1], TokenType.CONTROL)),
+    ):
+        assert other.digest() != vocabulary.digest()
 
 
 @pytest.mark.parametrize("name", ["config.json", "vocab.json", "merges.txt", "tokenizer_config.json"])

@@ -120,7 +120,7 @@ def test_synthetic_bundles(tmp_path: Path, tools: Any) -> None:
     assert out.shape == (1, 104, 256)
     assert np.isfinite(out).all()
     assert 0.01 < out.std() < 100
-    with pytest.raises(ConversionError, match=r"0\.6B, 1\.7B, tiny"):
+    with pytest.raises(ConversionError, match=r"0\.6B, 1\.7B, tiny, aligner-0\.6B"):
         synthesize("7B", tmp_path / "d")
 
 

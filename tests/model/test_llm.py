@@ -68,29 +68,27 @@ def test_metadata(tiny_folder: Path, tmp_path: Path) -> None:
     reader = write(checkpoint, "q8_0", tmp_path)
     text = checkpoint.config.text
     wanted = {
-        "general.architecture": "qwen3vl",
+        "general.architecture": "qwen3",
         "general.name": "a model",
         "general.license": "Apache-2.0",
         "general.file_type": 7,
         "general.quantization_version": 2,
-        "qwen3vl.block_count": text.layers,
-        "qwen3vl.context_length": text.context_length,
-        "qwen3vl.embedding_length": text.hidden_size,
-        "qwen3vl.feed_forward_length": text.intermediate_size,
-        "qwen3vl.attention.head_count": text.heads,
-        "qwen3vl.attention.head_count_kv": text.kv_heads,
-        "qwen3vl.attention.key_length": text.head_dim,
-        "qwen3vl.attention.value_length": text.head_dim,
-        "qwen3vl.rope.freq_base": 1e6,
-        "qwen3vl.rope.dimension_sections": [12, 10, 10, 0],
-        "qwen3vl.n_deepstack_layers": 0,
+        "qwen3.block_count": text.layers,
+        "qwen3.context_length": text.context_length,
+        "qwen3.embedding_length": text.hidden_size,
+        "qwen3.feed_forward_length": text.intermediate_size,
+        "qwen3.attention.head_count": text.heads,
+        "qwen3.attention.head_count_kv": text.kv_heads,
+        "qwen3.attention.key_length": text.head_dim,
+        "qwen3.attention.value_length": text.head_dim,
+        "qwen3.rope.freq_base": 1e6,
         "tokenizer.ggml.model": "gpt2",
         "tokenizer.ggml.pre": "qwen2",
         "tokenizer.ggml.add_bos_token": False,
         "tokenizer.chat_template": "{{ a template }}",
     }
     assert {key: value(reader, key) for key in wanted} == wanted
-    assert value(reader, "qwen3vl.attention.layer_norm_rms_epsilon") == pytest.approx(1e-6)
+    assert value(reader, "qwen3.attention.layer_norm_rms_epsilon") == pytest.approx(1e-6)
 
 
 def test_tokenizer(tiny_folder: Path, tiny: Checkpoint, tmp_path: Path) -> None:
