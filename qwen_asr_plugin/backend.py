@@ -144,6 +144,8 @@ class _Job:
             self.load_seconds = time.perf_counter() - loading
             self.info = engine.info
             self._check_language(engine.info)
+            for warning in engine.info.warnings:
+                self.events.log("warning", warning)
             meter.recognizing()
             with open_audio(
                 self.found,
@@ -163,6 +165,7 @@ class _Job:
                     context=self.request.context,
                     language=self.language,
                     cancelled=self.events.cancelled,
+                    on_restart=lambda said: self.events.log("warning", said),
                 ):
                     yield from self._told(self._cues(recognition))
                     meter.finished(recognition.index)

@@ -17,6 +17,12 @@
     │   ├── PrecisionNotFoundError   116   the bundle has no files of that precision
     │   └── ConversionError          117   a checkpoint cannot be converted
     └── EngineError                  120   something about the native part
+        ├── LibraryTooOldError       104   a libllama older than the model's architecture
+        ├── NativeBuildError         105   building libllama from source failed
+        ├── LibraryDependencyError   106   libllama needs a library that is missing or too old
+        ├── EngineMemoryError        107   there was not enough memory
+        ├── EngineProtocolError      108   host and worker process did not understand each other
+        ├── DeviceError              109   no such device, or it cannot be used
         ├── LibraryNotFoundError     121   no libllama anywhere
         ├── LibraryLayoutError       122   a libllama of an unknown build
         ├── EngineCrashedError       123   the worker process died
@@ -27,29 +33,37 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, Final, ParamSpec, TypeVar
 
 from subtitle_hooks import SubtitleError
 
 __all__ = [
     "ConversionError",
+    "DeviceError",
     "EngineCrashedError",
     "EngineError",
+    "EngineMemoryError",
+    "EngineProtocolError",
     "EngineTimeoutError",
     "FfmpegError",
     "FfmpegNotFoundError",
     "GgufDamagedError",
+    "LibraryDependencyError",
     "LibraryLayoutError",
     "LibraryNotFoundError",
+    "LibraryTooOldError",
     "ModelError",
     "ModelFileMissingError",
     "ModelManifestError",
     "ModelNotFoundError",
+    "NativeBuildError",
     "OnnxDamagedError",
     "OnnxProviderError",
     "PrecisionNotFoundError",
     "from_message",
+    "speaks_of_memory",
     "to_message",
     "translate_errors",
 ]
@@ -119,9 +133,50 @@ class ConversionError(ModelError):
 
 
 class EngineError(SubtitleError):
-    """Something about the native part."""
+    """Something about the native part.
+
+    Attributes:
+        log_lines: What the native libraries said last, oldest first, at most 40 lines; for bug reports.
+    """
 
     code = 120
+    log_lines: tuple[str, ...] = ()
+
+
+class LibraryTooOldError(EngineError):
+    """The libllama found does not know the architecture of the model."""
+
+    code = 104
+
+
+class NativeBuildError(EngineError):
+    """Building libllama from source failed."""
+
+    code = 105
+
+
+class LibraryDependencyError(EngineError):
+    """A library that libllama needs is missing, too old, or made for another processor."""
+
+    code = 106
+
+
+class EngineMemoryError(EngineError):
+    """There was not enough memory: the kernel killed the worker process, or an allocation failed."""
+
+    code = 107
+
+
+class EngineProtocolError(EngineError):
+    """What came through the pipe between host and worker process was no message."""
+
+    code = 108
+
+
+class DeviceError(EngineError):
+    """There is no device of that name, or the model cannot be put on it."""
+
+    code = 109
 
 
 class LibraryNotFoundError(EngineError):
@@ -169,8 +224,29 @@ _FROM_NATIVE_ROOM: Final[dict[str, type[SubtitleError]]] = {
     "LibraryCrashedError": LibraryLayoutError,
     "LayoutError": LibraryLayoutError,
     "MissingSymbolError": LibraryLayoutError,
+    "ArchitectureError": LibraryTooOldError,
     "ModelLoadError": GgufDamagedError,
+    "DependencyError": LibraryDependencyError,
+    "DeviceError": DeviceError,
+    "BuildError": NativeBuildError,
 }
+_MEMORY_HINT: Final = "Use a smaller model or quantisation, or fewer lanes, or close other programs."
+_MEMORY_WORDS: Final = re.compile(
+    r"std::bad_alloc|bad allocation|out of memory|(?:failed|unable|could not|cannot) (?:to )?allocate|MemoryError"
+    r"|ErrorOutOf(?:Device|Host)Memory",
+    re.IGNORECASE,
+)
+_LONGEST_TEXT: Final = 20_000
+
+
+def speaks_of_memory(text: str) -> bool:
+    """Whether a native library's words are about an allocation that failed."""
+    return _MEMORY_WORDS.search(text) is not None
+
+
+def _kind(error: Exception, kinds: Mapping[str, type[SubtitleError]]) -> type[SubtitleError] | None:
+    """The class of this tree for the nearest class of the error's own tree; by name, so that neither is imported."""
+    return next((kinds[cls.__name__] for cls in type(error).__mro__ if cls.__name__ in kinds), None)
 
 
 def translate_errors(function: Callable[P, R]) -> Callable[P, R]:
@@ -184,10 +260,15 @@ def translate_errors(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except BundleError as error:
-            kind = _FROM_MODEL_ROOM.get(type(error).__name__, ModelError)
+            kind = _kind(error, _FROM_MODEL_ROOM) or ModelError
             raise kind(error.what, path=error.path, hint=error.hint) from error
         except NativeError as error:
-            raise _FROM_NATIVE_ROOM.get(type(error).__name__, EngineError)(str(error)) from error
+            kind = _kind(error, _FROM_NATIVE_ROOM) or EngineError
+            if kind in {EngineError, GgufDamagedError} and speaks_of_memory(str(error)):
+                raise EngineMemoryError(str(error), hint=_MEMORY_HINT) from error
+            raise kind(str(error)) from error
+        except MemoryError as error:
+            raise EngineMemoryError(f"There is not enough memory. {error}".rstrip(), hint=_MEMORY_HINT) from error
 
     return wrapper
 
@@ -195,8 +276,12 @@ def translate_errors(function: Callable[P, R]) -> Callable[P, R]:
 def to_message(error: Exception) -> dict[str, str | None]:
     """Describe an error so that it can cross a process border."""
     if isinstance(error, SubtitleError):
-        return {"type": type(error).__name__, "what": error.what, "path": error.path, "hint": error.hint}
-    return {"type": "EngineError", "what": f"{type(error).__name__}: {error}", "path": None, "hint": ""}
+        kind, what, path, hint = type(error).__name__, error.what, error.path, error.hint
+    else:
+        what = f"{type(error).__name__}: {error}"
+        memory = speaks_of_memory(what)
+        kind, path, hint = "EngineMemoryError" if memory else "EngineError", None, _MEMORY_HINT if memory else ""
+    return {"type": kind, "what": what[:_LONGEST_TEXT], "path": path, "hint": hint[:_LONGEST_TEXT]}
 
 
 def from_message(message: dict[str, Any]) -> SubtitleError:
@@ -204,4 +289,5 @@ def from_message(message: dict[str, Any]) -> SubtitleError:
     kind = globals().get(str(message.get("type")))
     if not (isinstance(kind, type) and issubclass(kind, SubtitleError)):
         kind = EngineError
-    return kind(str(message["what"]), path=message.get("path"), hint=str(message.get("hint") or ""))
+    path = message.get("path")
+    return kind(str(message.get("what")), path=None if path is None else str(path), hint=str(message.get("hint") or ""))

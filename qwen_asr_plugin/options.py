@@ -7,18 +7,21 @@ Every option has one name, used by the command line, by hosts (``--option NAME=V
 from __future__ import annotations
 
 import dataclasses
-import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from qwen_asr_native.cores import usable_cores
 from subtitle_hooks import RequestError
 
-__all__ = ["EngineOptions", "default_lanes", "parse_options"]
+__all__ = ["ONNX_PROVIDERS", "EngineOptions", "default_lanes", "parse_options"]
 
 Isolation = Literal["process", "inline"]
-OnnxProvider = Literal["cpu", "cuda", "dml", "coreml", "tensorrt"]
+
+ONNX_PROVIDERS: Final = ("cpu", "cuda", "dml", "coreml", "tensorrt")
+_NUMBERED: Final = ("cuda", "dml", "tensorrt")
 
 MAX_LANES: Final = 16
 
@@ -35,9 +38,14 @@ class EngineOptions:
         precision: Encoder precision (fp32, fp16, int8, int4); None is the bundle's default.
         quant: Decoder quantisation (f16, q8_0, q4_k...); None is the bundle's default.
         libllama: Provider name, library file or folder; None tries the providers in their documented order.
-        onnx_provider: Execution provider of onnxruntime for the encoder.
-        gpu_layers: Decoder layers on the GPU; 0 is none, -1 is all.
-        threads: Threads for all lanes together; 0 is one per core the process may use.
+        onnx_provider: Execution provider of onnxruntime for the encoder, one of `ONNX_PROVIDERS`; ``cuda:1`` is the
+            second device of its kind.
+        device: Where libllama runs the decoder: ``cpu``, ``gpu`` (the first), or a device's name as ``doctor`` lists it
+            (``CUDA0``, ``Vulkan1``). None is ``cpu``, or ``gpu`` when `gpu_layers` asks for one.
+        gpu_layers: Decoder layers on that GPU, -1 for all; None is all. The others stay on the CPU.
+        allow_fallback: Use the CPU when the encoder's or the decoder's device cannot be used, and say so, instead of
+            failing.
+        threads: Threads for all lanes together; 0 is one per physical core the process may use.
         lanes: Chunks recognised at the same time; 0 chooses (see `default_lanes`).
         isolation: "process" keeps native code in a worker process, "inline" runs it here (debugging).
         timeout_factor: A chunk may take this many seconds per second of audio before the worker counts as hung.
@@ -49,8 +57,10 @@ class EngineOptions:
     precision: str | None = None
     quant: str | None = None
     libllama: str | None = None
-    onnx_provider: OnnxProvider = "cpu"
-    gpu_layers: int = 0
+    onnx_provider: str = "cpu"
+    device: str | None = None
+    gpu_layers: int | None = None
+    allow_fallback: bool = False
     threads: int = 0
     lanes: int = 0
     isolation: Isolation = "process"
@@ -73,18 +83,12 @@ def default_lanes(threads: int) -> int:
     return max(1, min(4, threads))
 
 
-def available_threads() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def parse_options(values: Mapping[str, object]) -> EngineOptions:
     """Turn a request's option mapping (texts from a command line, or typed values) into `EngineOptions`.
 
     Raises:
-        RequestError: An unknown name, or a value of the wrong kind; the message lists what there is.
+        RequestError: An unknown name, a value of the wrong kind (the message lists what there is), or values that
+            contradict each other.
     """
     known = {field.name: field for field in dataclasses.fields(EngineOptions)}
     parsed: dict[str, Any] = {}
@@ -93,7 +97,14 @@ def parse_options(values: Mapping[str, object]) -> EngineOptions:
         if field is None:
             raise RequestError(f"There is no option {name!r}.", hint=f"Options are: {', '.join(sorted(known))}.")
         parsed[field.name] = _convert(field.name, str(field.type), value)
-    return EngineOptions(**parsed)
+    options = EngineOptions(**parsed)
+    on_cpu = options.device is not None and options.device.lower() == "cpu"
+    if (on_cpu and options.gpu_layers) or (options.device and not on_cpu and options.gpu_layers == 0):
+        raise RequestError(
+            f"Options device={options.device} and gpu_layers={options.gpu_layers} contradict each other.",
+            hint="Name the device alone: a GPU takes all layers unless gpu_layers says how many, the cpu takes none.",
+        )
+    return options
 
 
 def _convert(name: str, kind: str, value: object) -> object:
@@ -110,13 +121,25 @@ def _convert(name: str, kind: str, value: object) -> object:
             number = convert(text)
         except ValueError:
             raise RequestError(f"Option {name} is {text!r}, but must be a number.") from None
-        most = {"threads": max(8, 4 * available_threads()), "lanes": MAX_LANES}.get(name, 1_000_000)
+        most = max(8, 4 * usable_cores()) if name == "threads" else MAX_LANES if name == "lanes" else 1_000_000
         if not (-1 if name == "gpu_layers" else 0) <= number <= most:  # a float that is no number fails, too
             raise RequestError(f"Option {name} is {text}, but must be from 0 to {most}.")
         return number
     if kind.startswith("Path"):
         return Path(text).expanduser()
-    choices: tuple[str, ...] = {"Isolation": get_args(Isolation), "OnnxProvider": get_args(OnnxProvider)}.get(kind, ())
-    if choices and text not in choices:
-        raise RequestError(f"Option {name} is {text!r}, but must be one of: {', '.join(choices)}.")
+    if name == "onnx_provider":
+        return _onnx_provider(text.lower())
+    if kind == "Isolation" and text not in get_args(Isolation):
+        raise RequestError(f"Option {name} is {text!r}, but must be one of: {', '.join(get_args(Isolation))}.")
+    return text
+
+
+def _onnx_provider(text: str) -> str:
+    provider, colon, number = text.partition(":")
+    numbered = provider in _NUMBERED and re.fullmatch(r"[0-9]{1,3}", number)
+    if provider not in ONNX_PROVIDERS or (colon and not numbered):
+        raise RequestError(
+            f"Option onnx_provider is {text!r}, but must be one of: {', '.join(ONNX_PROVIDERS)}.",
+            hint=f"{', '.join(_NUMBERED)} take the number of a device: {_NUMBERED[0]}:1 is the second one.",
+        )
     return text

@@ -7,26 +7,22 @@ the attention the model was trained with. Seconds and windows are batches, never
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qwen_asr_plugin.audio import log_mel
-from qwen_asr_plugin.errors import EngineError, OnnxDamagedError, OnnxProviderError
+from qwen_asr_plugin.errors import EngineError, OnnxProviderError
+
+from .onnx_session import open_session
 
 __all__ = ["Encoder", "encoded_rows"]
 
 Float32 = npt.NDArray[np.float32]
-
-_PROVIDERS: Final = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "dml": "DmlExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-}
 
 
 def encoded_rows(frames: int, chunk_frames: int = 100) -> int:
@@ -47,11 +43,16 @@ class Encoder:
         chunk_frames: Mel frames per frontend chunk (the model's ``2 * n_window``).
         window_chunks: Frontend chunks per attention window.
         threads: Threads per call.
-        provider: Key of the execution provider, see `EngineOptions.onnx_provider`.
+        provider: The execution provider, see `EngineOptions.onnx_provider`.
+        allow_fallback: Use the CPU when the provider cannot be used, and say so in `warnings`.
+
+    Attributes:
+        provider: Name of the execution provider in use, as onnxruntime writes it.
+        warnings: What is not as it was asked for, in words for the user.
 
     Raises:
         OnnxDamagedError: A file cannot be loaded.
-        OnnxProviderError: The installed onnxruntime does not have the execution provider.
+        OnnxProviderError: The execution provider is not installed or cannot start.
     """
 
     def __init__(
@@ -63,11 +64,21 @@ class Encoder:
         window_chunks: int = 8,
         threads: int = 1,
         provider: str = "cpu",
+        allow_fallback: bool = False,
     ) -> None:
         self._chunk_frames = chunk_frames
         self._window_rows = window_chunks * encoded_rows(chunk_frames, chunk_frames)
-        self._frontend = _session(frontend, threads, provider)
-        self._backend = _session(backend, threads, provider)
+        self.warnings: tuple[str, ...] = ()
+        try:
+            self._frontend, self._backend = _sessions(frontend, backend, threads, provider)
+        except OnnxProviderError as error:
+            if not allow_fallback:
+                raise
+            self.warnings = (f"The encoder runs on the CPU, not on {provider}: {error.what}",)
+            provider = "cpu"
+            self._frontend, self._backend = _sessions(frontend, backend, threads, provider)
+        # DirectML is the one provider whose sessions must not be called by two threads at once.
+        self._turn = threading.Lock() if provider.startswith("dml") else contextlib.nullcontext()
         mel = self._frontend.get_inputs()[0]
         self._mel_name: str = mel.name
         # On a CPU one second fits the cache: whole chunks are no faster and take several times the memory.
@@ -88,6 +99,10 @@ class Encoder:
 
     def encode_mel(self, mel: Float32) -> Float32:
         """Return the embedding rows, float32 ``[rows, width]``, of a log-mel, float32 ``[mels, frames]``."""
+        with self._turn:
+            return self._encode_mel(mel)
+
+    def _encode_mel(self, mel: Float32) -> Float32:
         frames = mel.shape[1]
         rows = self._run_frontend(self._seconds(mel))[: encoded_rows(frames, self._chunk_frames)]
         full = len(rows) // self._window_rows * self._window_rows
@@ -126,32 +141,11 @@ class Encoder:
         return output.reshape(-1, output.shape[-1])
 
 
-def _session(path: Path, threads: int, provider: str) -> Any:
-    import onnxruntime
-
-    wanted = _PROVIDERS[provider]
-    available = onnxruntime.get_available_providers()
-    if wanted not in available:
-        raise OnnxProviderError(
-            f"The installed onnxruntime has no {wanted} (it has {', '.join(available)}).",
-            hint="Install the onnxruntime package made for that device, or use the cpu provider.",
-        )
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = threads
-    settings.inter_op_num_threads = 1
-    settings.log_severity_level = 4
-    # Spinning threads would take the cores from the decoder, which works between two calls.
-    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    settings.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    providers = [wanted] if wanted == _PROVIDERS["cpu"] else [wanted, _PROVIDERS["cpu"]]
-    try:
-        return onnxruntime.InferenceSession(str(path), settings, providers=providers)
-    except Exception as error:
-        raise OnnxDamagedError(
-            f"onnxruntime cannot load this encoder graph ({str(error).splitlines()[0][:200]}).",
-            path=path,
-            hint="Install the model again; its download may have been cut off.",
-        ) from error
+def _sessions(frontend: Path, backend: Path, threads: int, provider: str) -> tuple[Any, Any]:
+    return (
+        open_session(frontend, provider=provider, threads=threads),
+        open_session(backend, provider=provider, threads=threads),
+    )
 
 
 def check_width(encoder: Encoder, decoder_width: int, model_folder: Path) -> None:

@@ -5,57 +5,25 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import itertools
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Protocol
 
 from qwen_asr_plugin.audio import SpeechChunk
 from qwen_asr_plugin.options import EngineOptions
 from subtitle_hooks import CancelledError
 
+from .info import EngineInfo, describe_model
 from .lanes import LanePool, in_order
-from .process import WorkerProcess
 from .recognition import Recognition
 from .recognizer import SpokenText, load_model
-from .worker import describe_model
+from .supervisor import ProcessEngine
 
 __all__ = ["Engine", "EngineInfo", "shared_engine", "shut_down"]
-
-_SPARE_SECONDS: Final = 60.0
-_jobs = itertools.count()
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineInfo:
-    """What was loaded.
-
-    Attributes:
-        model: Name of the bundle.
-        languages: ISO codes the bundle recognises.
-        max_chunk_seconds: Longest chunk it takes.
-        precision: Encoder precision.
-        quant: Decoder quantisation.
-        library: libllama's provider and version.
-        onnx_provider: Execution provider the encoder runs on.
-        lanes: Chunks recognised at the same time.
-        threads_per_lane: Threads each of them uses.
-        load_seconds: Time to open and load everything.
-    """
-
-    model: str
-    languages: tuple[str, ...]
-    max_chunk_seconds: float
-    precision: str
-    quant: str
-    library: str
-    onnx_provider: str
-    lanes: int
-    threads_per_lane: int
-    load_seconds: float
 
 
 class Engine(Protocol):
@@ -71,6 +39,15 @@ class Engine(Protocol):
     def peak_memory_bytes(self) -> int:
         """Peak memory of the processes that hold the model, without the host's."""
 
+    def wait_loaded(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        """Load the model, or wait while another thread does; noticing a cancel takes 100 ms.
+
+        Raises:
+            CancelledError: `cancelled` said so.
+            ModelError: The bundle cannot be used.
+            EngineError: The native part cannot be used.
+        """
+
     def recognize(
         self,
         chunks: Iterable[SpeechChunk],
@@ -78,11 +55,24 @@ class Engine(Protocol):
         context: str = "",
         language: str | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        on_restart: Callable[[str], None] = lambda _: None,
     ) -> Iterator[Recognition]:
         """Recognise the chunks of one media file, in order; asks for a chunk only when there is room for it.
 
+        Args:
+            chunks: What to recognise.
+            context: Names and terms that may occur.
+            language: ISO code to force.
+            cancelled: Asked every 100 ms while there is nothing to yield.
+            on_restart: Told in a sentence that the native part was lost and the work goes on in a new one. Called
+                in the thread that iterates.
+
         Raises:
-            CancelledError: `cancelled` said so; noticed within 100 ms.
+            CancelledError: `cancelled` said so.
+            EngineCrashedError: Workers died three times in a row at the same place.
+            EngineTimeoutError: They hung three times in a row.
+            EngineProtocolError: They talked nonsense three times in a row.
+            EngineMemoryError: Memory ran out twice in a row.
             EngineError: The native part failed.
         """
 
@@ -90,56 +80,27 @@ class Engine(Protocol):
         """Free everything; safe to call twice."""
 
 
-class _ProcessEngine:
-    def __init__(self, options: EngineOptions, cancelled: Callable[[], bool]) -> None:
-        self._worker = WorkerProcess(options, cancelled)
-        self._timeout_factor = options.timeout_factor
-        self.info = _info(self._worker.info)
-
-    @property
-    def alive(self) -> bool:
-        return self._worker.alive
-
-    @property
-    def peak_memory_bytes(self) -> int:
-        return self._worker.peak_memory_bytes
-
-    def recognize(
-        self,
-        chunks: Iterable[SpeechChunk],
-        *,
-        context: str = "",
-        language: str | None = None,
-        cancelled: Callable[[], bool] = lambda: False,
-    ) -> Iterator[Recognition]:
-        job = next(_jobs)
-
-        def submit(chunk: SpeechChunk) -> Future[SpokenText]:
-            return self._worker.submit(chunk, job=job, context=context, language=language)
-
-        def wait(chunk: SpeechChunk, future: Future[SpokenText]) -> SpokenText:
-            limit = _SPARE_SECONDS + self._timeout_factor * (chunk.end_ms - chunk.start_ms) / 1000
-            spoken = self._worker.wait(future, limit, cancelled, "recognising speech")
-            assert isinstance(spoken, SpokenText)
-            return spoken
-
-        try:
-            yield from in_order(chunks, submit, wait, ahead=self.info.lanes + 1)
-        finally:
-            self._worker.cancel(job)
-
-    def close(self) -> None:
-        self._worker.close()
-
-
 class _InlineEngine:
     alive = True
     peak_memory_bytes = 0
+    info: EngineInfo
 
     def __init__(self, options: EngineOptions) -> None:
-        model = load_model(options)
-        self._pool = LanePool(model)
-        self.info = _info(describe_model(model))
+        self._options = options
+        self._loading = threading.Lock()
+        self._pool: LanePool | None = None
+
+    def wait_loaded(self, cancelled: Callable[[], bool] = lambda: False) -> None:
+        while not self._loading.acquire(timeout=0.1):
+            if cancelled():
+                raise CancelledError("Stopped as asked.")
+        try:
+            if self._pool is None:
+                model = load_model(self._options)
+                self.info = EngineInfo.of(describe_model(model))
+                self._pool = LanePool(model)
+        finally:
+            self._loading.release()
 
     def recognize(
         self,
@@ -148,20 +109,26 @@ class _InlineEngine:
         context: str = "",
         language: str | None = None,
         cancelled: Callable[[], bool] = lambda: False,
+        on_restart: Callable[[str], None] = lambda _: None,  # noqa: ARG002 - here a crash ends the host, too
     ) -> Iterator[Recognition]:
         ended = threading.Event()
+        pool = self._pool
+        assert pool is not None
 
         def stop() -> bool:
             return ended.is_set() or cancelled()
 
         def submit(chunk: SpeechChunk) -> Future[SpokenText]:
-            return self._pool.submit(chunk.samples, context=context, language=language, cancelled=stop)
+            return pool.submit(chunk.samples, context=context, language=language, cancelled=stop)
 
         def wait(_: SpeechChunk, future: Future[SpokenText]) -> SpokenText:
             while not futures.wait([future], timeout=0.1).done:
                 if cancelled():
                     raise CancelledError("Stopped as asked.")
-            return future.result()
+            try:
+                return future.result()
+            except futures.CancelledError:
+                raise CancelledError("Stopped as asked.") from None
 
         try:
             yield from in_order(chunks, submit, wait, ahead=self.info.lanes + 1)
@@ -169,11 +136,9 @@ class _InlineEngine:
             ended.set()
 
     def close(self) -> None:
-        self._pool.close()
-
-
-def _info(values: dict[str, Any]) -> EngineInfo:
-    return EngineInfo(**{**values, "languages": tuple(values["languages"])})
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
 
 
 @dataclass
@@ -182,50 +147,80 @@ class _Kept:
     users: int = 0
 
 
-_kept: dict[EngineOptions, _Kept] = {}
-_kept_lock = threading.Lock()
+class _Registry:
+    """The engines of this process, one for each set of options."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Know of none; in a forked process all are the parent's."""
+        self._lock = threading.Lock()  # never held while a model loads or a worker ends
+        self._kept: dict[EngineOptions, _Kept] = {}
+        self._latest: EngineOptions | None = None
+
+    @contextlib.contextmanager
+    def lend(self, options: EngineOptions, cancelled: Callable[[], bool]) -> Iterator[Engine]:
+        """See `shared_engine`."""
+        with self._lock:
+            self._latest = options
+            kept = self._kept.get(options)
+            if kept is None:
+                engine: Engine = _InlineEngine(options) if options.isolation == "inline" else ProcessEngine(options)
+                kept = self._kept[options] = _Kept(engine)
+            kept.users += 1
+        try:
+            self.close_unused()  # before loading: two models may be more than there is memory for
+            kept.engine.wait_loaded(cancelled)
+            yield kept.engine
+        finally:
+            with self._lock:
+                kept.users -= 1
+            self.close_unused()
+
+    def close_unused(self, *, latest_too: bool = False) -> None:
+        """Close the engines that nobody uses."""
+        with self._lock:
+            closing = [
+                options
+                for options, kept in self._kept.items()
+                if not kept.users and (latest_too or options != self._latest)
+            ]
+            engines = [self._kept.pop(options).engine for options in closing]
+        for engine in engines:
+            engine.close()
+
+    def end(self) -> None:
+        """Close the engines of an interpreter that ends; threads that still use one get an error."""
+        self.close_unused(latest_too=True)
+        with self._lock:
+            left = [kept.engine for kept in self._kept.values() if isinstance(kept.engine, ProcessEngine)]
+        for engine in left:
+            engine.close()
+
+
+_registry = _Registry()
+atexit.register(_registry.end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_registry.forget)
 
 
 @contextlib.contextmanager
 def shared_engine(options: EngineOptions, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Engine]:
-    """Lend the warm engine for these options, starting it on first use and after a crash.
+    """Lend the warm engine for these options, loading the model on first use.
 
-    The last one used stays warm; one with other options is closed as soon as nobody uses it. Threads share it.
+    The one asked for last stays warm; one with other options is closed as soon as nobody uses it. Threads share it, and
+    while one loads a model, others that want the same wait for it and those that want another load theirs.
 
     Raises:
+        CancelledError: `cancelled` said so while the model was loading.
         ModelError: The bundle cannot be used.
         EngineError: The native part cannot be used.
     """
-    with _kept_lock:
-        kept = _kept.get(options)
-        if kept is not None and not kept.engine.alive:
-            kept = None
-        if kept is None:
-            _close_unused(except_for=None)
-            engine: Engine = (
-                _InlineEngine(options) if options.isolation == "inline" else _ProcessEngine(options, cancelled)
-            )
-            kept = _kept[options] = _Kept(engine)
-        kept.users += 1
-        _close_unused(except_for=options)
-    try:
-        yield kept.engine
-    finally:
-        with _kept_lock:
-            kept.users -= 1
-
-
-def _close_unused(except_for: EngineOptions | None) -> None:
-    for options, kept in list(_kept.items()):
-        if options != except_for and kept.users == 0:
-            del _kept[options]
-            kept.engine.close()
+    with _registry.lend(options, cancelled) as engine:
+        yield engine
 
 
 def shut_down() -> None:
     """End every engine nobody uses; the next use starts it again."""
-    with _kept_lock:
-        _close_unused(except_for=None)
-
-
-atexit.register(shut_down)
+    _registry.close_unused(latest_too=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +37,14 @@ class LanePool:
         context: str,
         language: str | None,
         cancelled: Callable[[], bool],
+        started: Callable[[], None] = lambda: None,
     ) -> Future[SpokenText]:
-        """Queue one chunk."""
+        """Queue one chunk; the future is as good as cancelled where `cancelled` says so before its turn comes."""
 
         def work() -> SpokenText:
+            if cancelled():
+                raise CancelledError
+            started()
             recognizer = self._free.get()
             try:
                 return recognizer.recognize(samples, context=context, language=language, cancelled=cancelled)

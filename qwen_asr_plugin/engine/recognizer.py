@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from qwen_asr_model import Bundle, find_bundle, open_bundle
-from qwen_asr_native import Model, load_library
+from qwen_asr_native import ContextError, DeviceError, Library, Model, load_library
+from qwen_asr_native.cores import usable_cores
+from qwen_asr_native.user_folders import cache_folder
 from qwen_asr_plugin.errors import EngineError, translate_errors
-from qwen_asr_plugin.options import EngineOptions, available_threads, default_lanes
+from qwen_asr_plugin.options import EngineOptions, default_lanes
 
 from .decoder import Decoder
 from .encoder import Encoder, check_width, encoded_rows
@@ -42,7 +45,7 @@ class SpokenText:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """Weights that all lanes share."""
+    """Weights that all lanes share; `warnings` says for the user what is not as it was asked for."""
 
     bundle: Bundle
     encoder: Encoder
@@ -51,6 +54,7 @@ class LoadedModel:
     threads_per_lane: int
     load_seconds: float
     library: str
+    warnings: tuple[str, ...] = ()
 
     def recognizer(self) -> Recognizer:
         """Make one lane: a KV cache of its own on the shared weights."""
@@ -67,14 +71,15 @@ def load_model(options: EngineOptions) -> LoadedModel:
 
     Raises:
         ModelError: The bundle is incomplete or damaged.
+        DeviceError: libllama cannot use the device, and `EngineOptions.allow_fallback` is not set.
         EngineError: libllama or onnxruntime cannot be used.
     """
     started = time.perf_counter()
-    threads = options.threads or available_threads()
+    threads = options.threads or usable_cores()
     lanes = options.lanes or default_lanes(threads)
     threads_per_lane = max(1, threads // lanes)
     bundle = open_bundle(find_bundle(options.model), precision=options.precision, quant=options.quant)
-    library = load_library(options.libllama)
+    library = load_library(options.libllama, cache_dir=cache_folder())
     encoder = Encoder(
         bundle.encoder_frontend,
         bundle.encoder_backend,
@@ -82,23 +87,58 @@ def load_model(options: EngineOptions) -> LoadedModel:
         window_chunks=bundle.window_chunks,
         threads=threads_per_lane,
         provider=options.onnx_provider,
+        allow_fallback=options.allow_fallback,
     )
-    if options.gpu_layers and not library.supports_gpu:
-        raise EngineError(
-            f"This libllama computes on the CPU only ({library.describe()}).",
-            hint="Choose one built for your GPU with libllama=FOLDER, or leave out the option for the GPU.",
+
+    def loaded(decoder: Model, warnings: tuple[str, ...]) -> LoadedModel:
+        return LoadedModel(
+            bundle=bundle,
+            encoder=encoder,
+            decoder=decoder,
+            lanes=lanes,
+            threads_per_lane=threads_per_lane,
+            load_seconds=time.perf_counter() - started,
+            library=f"{library.provider} {library.version}",
+            warnings=warnings,
         )
-    decoder = Model(library, bundle.llm, gpu_layers=options.gpu_layers)
+
+    try:
+        model = loaded(_decoder(library, encoder, bundle, options), encoder.warnings)
+        if model.decoder.device.kind != "cpu":
+            _try_all_lanes(model)
+    except DeviceError as error:
+        if not options.allow_fallback:
+            raise
+        on_cpu = dataclasses.replace(options, device=None, gpu_layers=None)
+        warning = f"The decoder runs on the CPU: {error}"
+        model = loaded(_decoder(library, encoder, bundle, on_cpu), (*encoder.warnings, warning))
+    return model
+
+
+def _decoder(library: Library, encoder: Encoder, bundle: Bundle, options: EngineOptions) -> Model:
+    decoder = Model(library, bundle.llm, device=options.device, gpu_layers=options.gpu_layers)
     check_width(encoder, decoder.n_embd, bundle.path)
-    return LoadedModel(
-        bundle=bundle,
-        encoder=encoder,
-        decoder=decoder,
-        lanes=lanes,
-        threads_per_lane=threads_per_lane,
-        load_seconds=time.perf_counter() - started,
-        library=f"{library.provider} {library.version}",
-    )
+    return decoder
+
+
+def _try_all_lanes(model: LoadedModel) -> None:
+    """Make sure that a GPU has room for the caches of all lanes, too, before anything is recognised.
+
+    Raises:
+        DeviceError: It has not; the weights are freed.
+    """
+    lanes: list[Recognizer] = []
+    try:
+        lanes.extend(model.recognizer() for _ in range(model.lanes))
+    except ContextError as error:
+        model.close()
+        raise DeviceError(
+            f"{model.decoder.device.describe()} has the model, but no room for {model.lanes} lanes: {error} "
+            "Use fewer lanes, put fewer layers there, or choose cpu."
+        ) from error
+    finally:
+        for lane in lanes:
+            lane.close()
 
 
 class Recognizer:

@@ -1,122 +1,182 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The worker process: everything native happens here, so that a crash is one failed file and not the host's end.
+"""The worker process: everything native happens here, so that a crash is one chunk done again and not the host's end.
 
-Started by `engine.process`; reads messages from standard input, answers on what was standard output. Whatever native
-code prints goes to standard error, which the host keeps for the error message.
+Started by `engine.launcher`; reads requests from what was standard input, answers on what was standard output. Its main
+thread does nothing but read, so that it notices at once when the host has gone, whatever native code is busy with.
+Whatever native code prints goes to standard error, of which the host keeps the last lines.
 """
 
 from __future__ import annotations
 
+import faulthandler
+import logging
 import os
 import sys
 import threading
+import time
 from concurrent.futures import CancelledError, Future
-from typing import Any, BinaryIO
+from dataclasses import dataclass
+from typing import IO, Any, Final, NoReturn
+
+import numpy as np
+import numpy.typing as npt
 
 from qwen_asr_plugin.errors import to_message
 from qwen_asr_plugin.options import parse_options
 
+from .causes import EXIT_PROTOCOL, LIBRARY_PREFIX
+from .info import describe_model
 from .lanes import LanePool
 from .memory import peak_memory_bytes
-from .recognizer import LoadedModel, SpokenText, load_model
-from .wire import read_message, write_message
+from .recognizer import SpokenText, load_model
+from .wire import REQUESTS, WireError, longest_payload, pack_message, read_message
 
-__all__ = ["describe_model", "main"]
+__all__ = ["main"]
+
+_BEAT_SECONDS: Final = 1.0
 
 
-def describe_model(model: LoadedModel) -> dict[str, Any]:
-    """Return what the host's side wants to know of a loaded model; JSON types only."""
-    return {
-        "model": model.bundle.name,
-        "languages": list(model.bundle.languages),
-        "max_chunk_seconds": model.bundle.max_chunk_seconds,
-        "precision": model.bundle.precision,
-        "quant": model.bundle.quant,
-        "library": model.library,
-        "onnx_provider": model.encoder.provider,
-        "lanes": model.lanes,
-        "threads_per_lane": model.threads_per_lane,
-        "load_seconds": model.load_seconds,
-    }
+@dataclass
+class _Job:
+    """One media file of the host, for as long as it has chunks here."""
+
+    open_chunks: int = 0
+    cancelled: bool = False
 
 
 class _Worker:
-    def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
+    def __init__(self, requests: IO[bytes], answers: IO[bytes]) -> None:
         self._requests = requests
         self._answers = answers
         self._writing = threading.Lock()
-        self._cancelled: set[int] = set()
-        self._ending = False
+        self._jobs: dict[int, _Job] = {}
+        self._jobs_lock = threading.Lock()
+        self._pool: LanePool | None = None
+        self._max_payload_bytes = 0
 
-    def run(self) -> None:
-        """Serve until the host closes the pipe."""
-        first = read_message(self._requests)
-        if first is None:
-            return
+    def run(self) -> NoReturn:
+        """Serve until the host closes the pipe; then end at once, in the middle of native code, too."""
+        threading.Thread(target=self._beat, daemon=True).start()
         try:
-            model = load_model(parse_options(first[0]["options"]))
-            pool = LanePool(model)
+            while message := read_message(self._requests, REQUESTS, max_payload_bytes=lambda: self._max_payload_bytes):
+                self._take(*message)
+        except WireError as error:
+            print(f"the worker process cannot understand its host: {error}", file=sys.stderr, flush=True)
+            os._exit(EXIT_PROTOCOL)
+        os._exit(0)
+
+    def _beat(self) -> None:
+        while True:
+            self._answer({"op": "alive", "peak": peak_memory_bytes()})
+            time.sleep(_BEAT_SECONDS)
+
+    def _take(self, header: dict[str, Any], samples: npt.NDArray[np.float32]) -> None:
+        if header["op"] == "load":
+            threading.Thread(target=self._load, args=(header["options"],), daemon=True).start()
+        elif header["op"] == "cancel":
+            with self._jobs_lock:
+                if job := self._jobs.get(header["job"]):
+                    job.cancelled = True
+        elif self._pool is None:
+            raise WireError("a chunk came before the model was loaded")
+        else:
+            self._start(self._pool, header, samples)
+
+    def _load(self, options: dict[str, Any]) -> None:
+        try:
+            model = load_model(parse_options(options))
+            self._max_payload_bytes = longest_payload(model.bundle.max_chunk_seconds)
+            self._pool = LanePool(model)
+            ready = {"op": "ready", "info": describe_model(model), "peak": peak_memory_bytes()}
         except Exception as error:  # noqa: BLE001 - reported to the host, whatever it is
             self._answer({"op": "failed", "error": to_message(error)})
-            return
-        self._answer({"op": "ready", "info": describe_model(model), "peak": peak_memory_bytes()})
-        while (message := read_message(self._requests)) is not None:
-            header, samples = message
-            if header["op"] == "cancel":
-                self._cancelled.add(header["job"])
-            else:
-                self._start(pool, header, samples)
-        self._ending = True
-        pool.close()
+        else:
+            self._answer(ready)
 
-    def _start(self, pool: LanePool, header: dict[str, Any], samples: Any) -> None:
-        job, number = header["job"], header["id"]
+    def _start(self, pool: LanePool, header: dict[str, Any], samples: npt.NDArray[np.float32]) -> None:
+        number, job_number = header["id"], header["job"]
+        with self._jobs_lock:
+            job = self._jobs.setdefault(job_number, _Job())
+            job.open_chunks += 1
 
         def done(future: Future[SpokenText]) -> None:
-            try:
-                spoken = future.result()
-            except CancelledError:
-                return
-            except Exception as error:  # noqa: BLE001 - reported to the host, whatever it is
-                self._answer({"op": "error", "id": number, "error": to_message(error)})
-                return
-            self._answer(
-                {
-                    "op": "result",
-                    "id": number,
-                    "text": spoken.text,
-                    "language": spoken.language,
-                    "times": vars(spoken.times),
-                    "context_cut": spoken.context_cut,
-                    "peak": peak_memory_bytes(),
-                }
-            )
+            with self._jobs_lock:
+                job.open_chunks -= 1
+                if not job.open_chunks:
+                    del self._jobs[job_number]
+            self._answer(_last_word(number, future, dropped=job.cancelled))
 
         pool.submit(
             samples,
             context=header["context"],
             language=header["language"],
-            cancelled=lambda: self._ending or job in self._cancelled,
+            cancelled=lambda: job.cancelled,
+            started=lambda: self._answer({"op": "started", "id": number}),
         ).add_done_callback(done)
 
     def _answer(self, header: dict[str, Any]) -> None:
+        message = pack_message(header)
         with self._writing:
             try:
-                write_message(self._answers, header)
-            except OSError:  # the host is gone, and the read loop is about to notice
-                return
+                self._answers.write(message)
+                self._answers.flush()
+            except OSError:  # the host is gone
+                os._exit(0)
+
+
+def _last_word(number: int, future: Future[SpokenText], *, dropped: bool) -> dict[str, Any]:
+    try:
+        spoken = future.result()
+    except CancelledError:
+        dropped = True
+    except Exception as error:  # noqa: BLE001 - reported to the host, whatever it is
+        return {"op": "error", "id": number, "error": to_message(error)}
+    if dropped:
+        return {"op": "dropped", "id": number}
+    return {
+        "op": "result",
+        "id": number,
+        "text": spoken.text,
+        "language": spoken.language,
+        "times": vars(spoken.times),
+        "context_cut": spoken.context_cut,
+        "peak": peak_memory_bytes(),
+    }
+
+
+class _LibraryLog(logging.Handler):
+    """Writes libllama's log line by line to standard error, past all buffers: the next line may be the last."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        os.write(2, f"{LIBRARY_PREFIX}{record.getMessage()}\n".encode(errors="replace"))
+
+
+def _keep_log() -> None:
+    # Not all threads: the host keeps only so many lines, and those before a crash say more than idle threads.
+    faulthandler.enable(all_threads=False)
+    # Else ggml starts a debugger where it finds one, which holds the pipes open and drowns the assertion in addresses.
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
+    logger = logging.getLogger("qwen_asr_native.libllama")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.addHandler(_LibraryLog())
 
 
 def main() -> None:
     """Run the worker on this process's standard streams."""
-    answers = os.fdopen(os.dup(1), "wb")
+    # Copies that no child process inherits; in their place stand streams that a library may use as it likes.
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     os.dup2(2, 1)
     if sys.platform == "win32":
         import msvcrt
 
-        msvcrt.setmode(0, os.O_BINARY)
+        msvcrt.setmode(requests.fileno(), os.O_BINARY)
         msvcrt.setmode(answers.fileno(), os.O_BINARY)
-    _Worker(sys.stdin.buffer, answers).run()
+    _keep_log()
+    _Worker(requests, answers).run()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from qwen_asr_plugin.options import MAX_LANES, EngineOptions, available_threads, default_lanes, parse_options
+from qwen_asr_plugin.options import MAX_LANES, EngineOptions, default_lanes, parse_options
 from subtitle_hooks import RequestError
 
 
@@ -41,12 +41,27 @@ def test_nothing_is_the_defaults():
         {"allow_damaged": "perhaps"},
         {"isolation": "thread"},
         {"onnx_provider": "abacus"},
+        {"onnx_provider": "cuda:first"},
+        {"onnx_provider": "cuda:"},
+        {"onnx_provider": "cpu:1"},
+        {"allow_fallback": "perhaps"},
+        {"device": "cpu", "gpu_layers": "3"},
+        {"device": "CUDA0", "gpu_layers": "0"},
     ],
 )
 def test_what_cannot_be_is_refused_by_name(values):
     with pytest.raises(RequestError) as caught:
         parse_options(values)
     assert next(iter(values)) in str(caught.value)
+
+
+def test_devices_are_named():
+    parsed = parse_options({"device": "CUDA0", "gpu_layers": "12", "onnx-provider": "CUDA:1", "allow-fallback": "on"})
+    assert (parsed.device, parsed.gpu_layers, parsed.onnx_provider) == ("CUDA0", 12, "cuda:1")
+    assert parsed.allow_fallback
+    assert parsed.engine_part() == parsed, "all of it decides whether a worker fits"
+    assert parse_options({"device": "cpu", "gpu_layers": "0"}).gpu_layers == 0
+    assert parse_options({"gpu_layers": "-1"}).device is None
 
 
 def test_what_is_about_one_file_does_not_ask_for_another_worker():
@@ -58,4 +73,3 @@ def test_what_is_about_one_file_does_not_ask_for_another_worker():
 @pytest.mark.parametrize(("threads", "lanes"), [(1, 1), (2, 2), (4, 4), (64, 4)])
 def test_lanes_have_one_thread_each_while_there_are_few(threads, lanes):
     assert default_lanes(threads) == lanes
-    assert available_threads() >= 1

@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 
 from qwen_asr_model import synthesize
+from qwen_asr_native import ClosedError, Context, ContextError, Model
+from qwen_asr_native.devices import Device
+from qwen_asr_plugin.engine import recognizer as recognizer_module
 from qwen_asr_plugin.engine.loop_guard import LADDER, token_budget
 from qwen_asr_plugin.engine.recognizer import load_model
-from qwen_asr_plugin.errors import EngineError
+from qwen_asr_plugin.errors import DeviceError, EngineError, OnnxProviderError
 from qwen_asr_plugin.media import choose_track, find_ffmpeg, open_audio, probe
 from qwen_asr_plugin.options import EngineOptions
 
@@ -111,3 +114,67 @@ def test_encoder_and_decoder_of_different_models_are_refused(tmp_path):
     (folder / gguf.name).write_bytes(gguf.read_bytes())
     with pytest.raises(EngineError, match="different models"):
         load_model(EngineOptions(model=folder))
+
+
+def _text_of(model, clip):
+    lane = model.recognizer()
+    try:
+        return lane.recognize(clip).text
+    finally:
+        lane.close()
+        model.close()
+
+
+def test_the_cpu_by_name_gives_the_same_text(clip):
+    model = load_model(EngineOptions(lanes=1, threads=1, device="cpu", onnx_provider="cpu"))
+    assert (model.warnings, model.decoder.device.kind) == ((), "cpu")
+    assert _text_of(model, clip) == SENTENCE
+
+
+@pytest.mark.parametrize("options", [{"device": "CUDA77"}, {"device": "nonsense", "gpu_layers": 3}])
+def test_a_device_that_is_not_there_is_refused_or_the_cpu_by_leave(clip, options):
+    with pytest.raises(DeviceError, match=f"There is no device '{options['device']}'.*CPU"):
+        load_model(EngineOptions(**options))
+    model = load_model(EngineOptions(lanes=1, threads=1, allow_fallback=True, **options))
+    (warning,) = model.warnings
+    assert warning.startswith("The decoder runs on the CPU: There is no device")
+    assert _text_of(model, clip) == SENTENCE
+
+
+def test_both_halves_may_fall_back_and_both_are_said():
+    model = load_model(EngineOptions(device="CUDA77", onnx_provider="tensorrt:9", allow_fallback=True))
+    model.close()
+    assert [warning.split()[1] for warning in model.warnings] == ["encoder", "decoder"]
+    with pytest.raises(OnnxProviderError, match="TensorrtExecutionProvider"):
+        load_model(EngineOptions(onnx_provider="tensorrt:9"))
+
+
+def test_a_gpu_without_room_for_the_caches_is_found_out_at_the_start(monkeypatch):
+    """No GPU here: the device is renamed, and the second context fails as it does where memory ends."""
+
+    class Renamed(Model):
+        def __init__(self, *arguments, device=None, gpu_layers=None):
+            super().__init__(*arguments)
+            if device is not None:
+                self.device = Device(name="CUDA0", kind="gpu", backend="CUDA")
+
+    made = []
+
+    class Full(Context):
+        def __init__(self, model, **settings):
+            if model.device.kind == "gpu" and made:
+                raise ContextError("cannot make a context. It said: cudaMalloc failed: out of memory")
+            super().__init__(model, **settings)
+            made.append(self)
+
+    monkeypatch.setattr(recognizer_module, "Model", Renamed)
+    monkeypatch.setattr("qwen_asr_plugin.engine.decoder.Context", Full)
+    with pytest.raises(DeviceError, match=r"CUDA0 has the model, but no room for 2 lanes.*out of memory"):
+        load_model(EngineOptions(device="CUDA0", lanes=2, threads=2))
+    with pytest.raises(ClosedError):
+        made[0].logits()
+    made.clear()
+    model = load_model(EngineOptions(device="CUDA0", lanes=2, threads=2, allow_fallback=True))
+    assert model.decoder.device.kind == "cpu"
+    assert "no room for 2 lanes" in model.warnings[0]
+    model.close()
