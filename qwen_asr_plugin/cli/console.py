@@ -18,9 +18,10 @@ from rich.text import Text
 from subtitle_hooks import Progress as Done
 from subtitle_hooks import Segment, SubtitleError
 
-__all__ = ["ConsoleEvents", "clock", "say", "show_configuration", "show_error", "show_statistics", "stderr"]
+__all__ = ["ConsoleEvents", "clock", "say", "show_configuration", "show_error", "show_statistics", "stderr", "stdout"]
 
 stderr = Console(stderr=True, highlight=False)
+stdout = Console(highlight=False)
 
 _STATISTICS = (
     ("audio_seconds", "Audio", "{:.1f} s"),

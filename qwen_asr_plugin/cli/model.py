@@ -32,19 +32,28 @@ Quants = Annotated[str, typer.Option(help="Decoder: f16, q8_0, q5_0, q4_0, q6_k,
 @model_app.command()
 @translate_errors
 def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="Folder of an official Qwen3-ASR checkpoint (config.json...).")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="Folder of an official Qwen3-ASR or Qwen3-ForcedAligner checkpoint (config.json...).")
+    ],
     out: Annotated[Path, typer.Argument(help="Folder to write the bundle to.")],
     *,
     name: Annotated[str | None, typer.Option(help="Name of the bundle; the checkpoint folder's if left out.")] = None,
     precision: Precisions = "int8",
     quant: Quants = "q8_0",
     languages: Annotated[str, typer.Option(help="ISO codes the model knows, comma list; all if left out.")] = "",
-    max_chunk_seconds: Annotated[float, typer.Option(min=1, help="Longest piece of audio at once.")] = 30.0,
+    max_chunk_seconds: Annotated[
+        float | None, typer.Option(min=1, help="Longest piece at once; 30 s, an aligner 180 s, if left out.")
+    ] = None,
+    aligner: Annotated[
+        Path | None, typer.Option(help="Folder of the Qwen3-ForcedAligner checkpoint to put into the same bundle.")
+    ] = None,
+    aligner_quant: Annotated[str, typer.Option(help="Its decoder, as --quant; the same if left out.")] = "",
+    aligner_chunk_seconds: Annotated[float, typer.Option(min=1, help="Its longest piece of audio at once.")] = 180.0,
     licence: Annotated[str, typer.Option(help="SPDX identifier of the weights' licence.")] = "Apache-2.0",
 ) -> None:
     """Convert an official checkpoint folder; needs neither torch nor the network.
 
-    qwen-asr-plugin model convert Qwen3-ASR-0.6B ./qwen3-asr-0.6b --precision int8,int4 --quant q8_0,q4_k
+    qwen-asr-plugin model convert Qwen3-ASR-0.6B ./qwen3-asr-0.6b --aligner Qwen3-ForcedAligner-0.6B --quant q8_0
     """
     from qwen_asr_model import convert_checkpoint
 
@@ -57,6 +66,9 @@ def convert(
             quants=_list(quant),
             languages=_list(languages) or None,
             max_chunk_seconds=max_chunk_seconds,
+            aligner=aligner,
+            aligner_quants=_list(aligner_quant) or None,
+            aligner_chunk_seconds=aligner_chunk_seconds,
             licence=licence,
             progress=progress,
         )
@@ -70,7 +82,7 @@ def synth(
         Path | None, typer.Argument(help="Folder to write the bundle to; ./random-SIZE if left out.")
     ] = None,
     *,
-    size: Annotated[str, typer.Option(help="Architecture: tiny, 0.6b or 1.7b.")] = "0.6b",
+    size: Annotated[str, typer.Option(help="Architecture: tiny, 0.6b, 1.7b, aligner-tiny or aligner-0.6b.")] = "0.6b",
     precision: Precisions = "int8",
     quant: Quants = "q8_0",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
@@ -103,6 +115,8 @@ def show(
         return
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     for key, value in facts.items():
+        if isinstance(value, dict):
+            value = [f"{name} {_plain(inner)}" for name, inner in value.items()]
         lines = value if isinstance(value, list) else [value]
         text = "\n".join(" ".join(map(str, line.values())) if isinstance(line, dict) else str(line) for line in lines)
         table.add_row(Text(key, style="bold"), Text(text, overflow="fold"))
@@ -115,11 +129,15 @@ def verify(
     bundle: Annotated[Path | None, typer.Argument(help="Folder of the bundle; the bundled model if left out.")] = None,
 ) -> None:
     """Compare every file of a bundle with the size and checksum its manifest gives."""
-    from qwen_asr_model import find_bundle, open_bundle, verify_bundle
+    from qwen_asr_model import find_bundle, open_any, verify_bundle
 
-    opened = open_bundle(find_bundle(bundle))
+    opened = open_any(find_bundle(bundle))
     verify_bundle(opened)
     print(f"{opened.path}: every file is as its manifest says.")
+
+
+def _plain(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _list(text: str) -> tuple[str, ...]:

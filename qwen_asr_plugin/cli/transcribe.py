@@ -63,16 +63,36 @@ def transcribe(
         str | None, typer.Option("--precision", "--prec", help="Encoder precision: fp32, fp16, int8 or int4.")
     ] = None,
     quant: Annotated[str | None, typer.Option(help="Decoder quantisation the bundle has: f16, q8_0, q4_k...")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per core.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per physical core this process may use.")] = 0,
     lanes: Annotated[int, typer.Option(min=0, help="Chunks at the same time; 0 chooses.")] = 0,
     provider: Annotated[
-        str, typer.Option("--provider", "-p", help="Encoder device: cpu, cuda, dml, coreml or tensorrt.")
+        str,
+        typer.Option(
+            "--onnx-provider",
+            "--provider",
+            "-p",
+            help="Encoder device: cpu, cuda, dml, coreml or tensorrt; cuda:1 is the second. Needs the onnxruntime "
+            "package made for it.",
+        ),
     ] = "cpu",
     dml: Annotated[
-        bool | None, typer.Option("--dml/--no-dml", help="Encoder on DirectML; short for --provider dml.")
+        bool | None, typer.Option("--dml/--no-dml", help="Encoder on DirectML; short for --onnx-provider dml.")
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="Decoder device: cpu, gpu (the first), or a name such as CUDA0 or Vulkan1; qwen-asr-plugin doctor "
+            "lists them. A GPU needs a libllama built for it.",
+        ),
     ] = None,
     gpu: Annotated[
-        bool, typer.Option("--gpu/--no-gpu", "--vulkan/--no-vulkan", help="Decoder on the GPU libllama was built for.")
+        bool, typer.Option("--gpu/--no-gpu", "--vulkan/--no-vulkan", help="Short for --device gpu.")
+    ] = False,
+    allow_fallback: Annotated[
+        bool,
+        typer.Option(
+            "--allow-fallback", help="Use the CPU, and say so, when a device cannot be used; else that fails."
+        ),
     ] = False,
     libllama: Annotated[
         str | None, typer.Option(help="libllama: a provider's name, a library file or its folder.")
@@ -107,7 +127,8 @@ def transcribe(
         "quant": quant,
         "libllama": libllama,
         "onnx_provider": "dml" if dml else provider.lower(),
-        "gpu_layers": -1 if gpu else 0,
+        "device": device or ("gpu" if gpu else None),
+        "allow_fallback": allow_fallback,
         "threads": threads,
         "lanes": lanes,
         "ffmpeg": ffmpeg,
@@ -135,7 +156,7 @@ def transcribe(
                 "Model": str(model_dir or "bundled default"),
                 "Precision": f"encoder {precision or 'bundle default'}, decoder {quant or 'bundle default'}",
                 "Language": language or "found out",
-                "Devices": f"encoder {options['onnx_provider']}, decoder {'gpu' if gpu else 'cpu'}",
+                "Devices": f"encoder {options['onnx_provider']}, decoder {options['device'] or 'cpu'}",
                 "Writes": f"{', '.join(wanted)} {f'in {output_dir}' if output_dir else 'beside the media'}"
                 + (", replacing existing files" if overwrite else ""),
             }

@@ -11,8 +11,10 @@ import sysconfig
 import time
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
+from qwen_asr_native.providers import PROVIDERS
 from qwen_asr_plugin import errors
 from subtitle_hooks import SubtitleError
 
@@ -42,18 +44,57 @@ def test_wrong_usage_is_status_2(arguments, plugin_cli):
 def test_doctor_finds_everything_here(plugin_cli):
     done = plugin_cli("doctor", "--json")
     assert done.returncode == 0, done.stderr
-    findings = {finding["subject"]: finding for finding in json.loads(done.stdout)}
+    report = json.loads(done.stdout)
+    assert report["well"] is True
+    for fact in ("qwen-asr-plugin", "system", "processor", "memory", "Python", "packages", "environment"):
+        assert report["system"][fact], fact
+    assert f"onnxruntime {onnxruntime.__version__}" in report["system"]["packages"]
+    findings = {finding["subject"]: finding for finding in report["findings"]}
     for subject in ("ffmpeg", "onnxruntime", "model bundle", "engine", "plugin"):
         assert findings[subject]["well"] is True, subject
-    assert any(subject.startswith("libllama") and f["well"] for subject, f in findings.items())
+    providers = {subject: f["details"] for subject, f in findings.items() if subject.startswith("libllama: ")}
+    assert list(providers) == [f"libllama: {provider.name}" for provider in PROVIDERS]
+    (chosen,) = (facts for facts in providers.values() if facts["chosen"])
+    assert chosen["verified"]
+    assert chosen["layout"]
+    assert all(facts["chosen"] or facts["reason"] for facts in providers.values())
+    assert findings["engine"]["details"]["library"].startswith(chosen["name"])
+    devices = [f["details"] for subject, f in findings.items() if subject.startswith("device: ")]
+    assert any(device["kind"] == "cpu" for device in devices)
+
+
+def test_the_doctors_report_can_be_pasted(plugin_cli, tmp_path, monkeypatch):
+    monkeypatch.setenv("QWEN_ASR_FFMPEG", "")
+    monkeypatch.setenv("HOME", str(Path(sys.prefix).parent))
+    done = plugin_cli("doctor")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert str(Path(sys.prefix).parent) not in done.stdout
+    assert "~/" in done.stdout
+    assert "\x1b" not in done.stdout
+    subjects = [line[8:32].strip() for line in lines if line[8:9].strip()]
+    for subject in ("system", "processor", "ffmpeg", "libllama: built", "onnxruntime", "engine", "verdict"):
+        assert subject in subjects, subject
+    assert "QWEN_ASR_FFMPEG=" in done.stdout
+
+
+def test_the_doctor_names_a_library_that_does_not_fit(plugin_cli, tmp_path):
+    library = tmp_path / "libllama.so"
+    library.write_bytes(b"not a library")
+    done = plugin_cli("doctor", "--libllama", library, "--json")
+    assert done.returncode == 1
+    findings = {finding["subject"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert findings["libllama: path"]["details"]["code"] == "library-not-loadable"
+    assert findings["libllama"]["well"] is False
+    assert not any(finding["details"].get("chosen") for finding in findings.values())
 
 
 def test_doctor_says_what_to_do(plugin_cli, tmp_path):
     done = plugin_cli("doctor", "--ffmpeg", tmp_path / "ffmpeg", "--model-dir", tmp_path / "nowhere")
     assert done.returncode == 1
-    assert "MISSING" in done.stderr
-    assert "[100]" in done.stderr
-    assert "[111]" in done.stderr
+    assert "MISSING" in done.stdout
+    assert "[100]" in done.stdout
+    assert "[111]" in done.stdout
 
 
 def test_a_made_model_can_be_shown_verified_and_run(plugin_cli, tmp_path, sample_video):
@@ -171,7 +212,7 @@ def test_a_gpu_that_libllama_cannot_use_is_refused(plugin_cli, sample_video, tmp
 
     if load_library().supports_gpu:
         pytest.skip("this libllama can use a GPU")
-    assert plugin_cli("transcribe", sample_video, "-o", tmp_path, "--gpu").returncode == 120
+    assert plugin_cli("transcribe", sample_video, "-o", tmp_path, "--gpu").returncode == 109
 
 
 def test_codes_are_unique_stable_and_documented():
