@@ -43,6 +43,7 @@ from ._messages import (
     SilentEvents,
     SubtitleRequest,
     Transcript,
+    Word,
 )
 from ._sidecar import check_sidecar, sidecar_path, write_sidecar
 from ._spec import hookimpl
@@ -85,6 +86,7 @@ __all__ = [
     "SubtitleRequest",
     "TrackNotFoundError",
     "Transcript",
+    "Word",
     "check_media",
     "check_sidecar",
     "hookimpl",

@@ -28,6 +28,7 @@ __all__ = [
     "SilentEvents",
     "SubtitleRequest",
     "Transcript",
+    "Word",
 ]
 
 API_VERSION: Final = 1
@@ -113,6 +114,25 @@ class SubtitleRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Word:
+    """One word of a cue and when it is said.
+
+    Attributes:
+        start_ms: Integer milliseconds on the media clock.
+        end_ms: Not before `start_ms`.
+        text: As in the cue, with its punctuation, without white space around it.
+        estimated: The times come from a model of speaking rates; False: they were measured.
+        repaired: The times were measured, but impossible, and had to be changed.
+    """
+
+    start_ms: int
+    end_ms: int
+    text: str
+    estimated: bool = False
+    repaired: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Segment:
     r"""One cue: shown from `start_ms` until `end_ms`, lines of `text` separated by ``\n``.
 
@@ -121,12 +141,15 @@ class Segment:
         end_ms: Greater than `start_ms`.
         text: Not blank.
         language: ISO code of this segment's language, None where unknown.
+        words: Its words in the order of the text, empty where the backend does not time words. They may be said before
+            or after the cue is shown.
     """
 
     start_ms: int
     end_ms: int
     text: str
     language: str | None = None
+    words: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from ._messages import (
     Segment,
     SubtitleRequest,
     Transcript,
+    Word,
 )
 from ._srt import clean_lines
 
@@ -233,6 +234,22 @@ def _segment_problem(segment: Segment, previous: Segment | None) -> str:
         return f"has {text!r} as its text, which shows nothing"
     if segment.language is not None and not _is_language(segment.language):
         return f"has {segment.language!r} as its language, which is not an ISO 639 code"
+    words: object = segment.words
+    if not isinstance(words, tuple):
+        return f"has {words!r} as its words instead of a tuple"
+    return next(filter(None, map(_word_problem, words)), "")
+
+
+def _word_problem(word: object) -> str:
+    if not isinstance(word, Word):
+        return f"has {word!r} among its words instead of a Word"
+    if not _is_int(word.start_ms) or not _is_int(word.end_ms):
+        return f"has a word with times {word.start_ms!r} and {word.end_ms!r}, which are not integer milliseconds"
+    text: object = word.text
+    if not isinstance(text, str) or not text.strip():
+        return f"has a word whose text is {text!r}"
+    if not 0 <= word.start_ms <= word.end_ms:
+        return f"has the word {text!r} from {word.start_ms} to {word.end_ms} ms"
     return ""
 
 
