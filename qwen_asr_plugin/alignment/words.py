@@ -33,12 +33,14 @@ class TimedWord:
         start_ms: Integer milliseconds on the media clock.
         end_ms: Not before `start_ms`; equal to it where an aligner gave the word no length.
         estimated: True when the times come from a model of speaking rates, False when they were measured.
+        repaired: True when an aligner measured the word, but its times were impossible and had to be changed.
     """
 
     text: str
     start_ms: int
     end_ms: int
     estimated: bool
+    repaired: bool = False
 
 
 def split_words(text: str) -> tuple[str, ...]:
