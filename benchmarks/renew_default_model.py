@@ -3,15 +3,16 @@
 
     python benchmarks/renew_default_model.py DEMO_MODEL_FOLDER --speech SPEECH_FOLDER --official-python PYTHON
 
-DEMO_MODEL_FOLDER holds ``unpack.py``, ``weights.int8.safetensors`` and ``demo-asr/``. SPEECH_FOLDER holds the folders
-``synth`` and ``human``, each with clips and ``transcripts.tsv``. PYTHON is the interpreter of an environment with
-``qwen-asr==0.0.6 torch soundfile jiwer``. Run it with the interpreter of an editable installation of this checkout,
-with the extras ``convert`` and ``test``. The steps, in order:
+DEMO_MODEL_FOLDER holds ``unpack.py``, ``weights.int8.safetensors``, ``demo-asr/`` and ``demo-aligner/``. SPEECH_FOLDER
+holds the folders ``synth`` and ``human``, each with clips and ``transcripts.tsv``. PYTHON is the interpreter of an
+environment with ``qwen-asr==0.0.6 torch soundfile jiwer``. Run it with the interpreter of an editable installation of
+this checkout, with the extras ``convert`` and ``test``. The steps, in order:
 
-    unpack      the checkpoint in the official layout, float16, into the work folder
-    bundle      model/qwen_asr_model/bundles/demo-en                    (python -m qwen_asr_model.renew)
+    unpack      both checkpoints in the official layout, float16, into the work folder
+    bundle      model/qwen_asr_model/bundles/demo-en, with its aligner  (python -m qwen_asr_model.renew)
     checkpoint  tests/golden/checkpoint                                 (tests/golden/pack_checkpoint.py)
-    golden      tests/golden/*.npz and golden.json                      (tests/golden/make_golden.py, official)
+    golden      tests/golden/*.npz, golden.json and aligner.json        (tests/golden/make_golden.py and
+                                                                         make_aligner_golden.py, official)
     reference   word errors of the official code                        (benchmarks/accuracy/reference_wer.py, official)
     product     word errors of every pair of precisions in the table    (benchmarks/accuracy/product_wer.py)
     encoder     what each precision does to the encoder's output        (benchmarks/accuracy/encoder_error.py)
@@ -75,6 +76,7 @@ class Renewal:
         self.official = arguments.official_python
         self.folders = [arguments.speech.resolve() / kind for kind in ("synth", "human")] if arguments.speech else []
         self.checkpoint = self.work / "unpacked" / "demo-asr"
+        self.aligner = self.work / "unpacked" / "demo-aligner"
         self.measured = self.work / "measured"
         self.variants = self.work / "variants"
 
@@ -83,13 +85,16 @@ class Renewal:
         needs: list[str] = []
         files = []
         if {"unpack", "checkpoint"} & set(steps):
-            files += [self.source / name for name in ("unpack.py", "weights.int8.safetensors", "demo-asr/config.json")]
+            files += [self.source / name for name in ("unpack.py", "weights.int8.safetensors")]
+            files += [self.source / model / "config.json" for model in ("demo-asr", "demo-aligner")]
         if {"reference", "product"} & set(steps):
             files += [folder / "transcripts.tsv" for folder in self.folders]
             if not self.folders:
                 needs.append("--speech SPEECH_FOLDER is not given")
         if {"bundle", "golden", "reference", "product", "encoder", "card"} & set(steps) and "unpack" not in steps:
             files.append(self.checkpoint / "model.safetensors")
+        if {"bundle", "golden"} & set(steps) and "unpack" not in steps:
+            files.append(self.aligner / "model.safetensors")
         if "card" in steps:
             made = {"reference": ["reference"], "product": [f"{p}-{q}" for p, q in PAIRS], "encoder": ["encoder"]}
             files += [self.measured / f"{name}.json" for step in made if step not in steps for name in made[step]]
@@ -105,7 +110,7 @@ class Renewal:
         return needs
 
     def unpack(self) -> None:
-        """Write the new checkpoint in the official layout."""
+        """Write the new checkpoints in the official layout."""
         weights = self.checkpoint / "model.safetensors"
         before = sha256(weights) if weights.is_file() else ""
         shutil.rmtree(self.work / "unpacked", ignore_errors=True)
@@ -116,16 +121,17 @@ class Renewal:
             shutil.rmtree(self.variants, ignore_errors=True)
 
     def bundle(self) -> None:
-        """Convert it into the package's own bundle."""
-        run(sys.executable, "-m", "qwen_asr_model.renew", self.checkpoint)
+        """Convert them into the package's own bundle."""
+        run(sys.executable, "-m", "qwen_asr_model.renew", self.checkpoint, "--aligner", self.aligner)
 
     def pack(self) -> None:
-        """Pack it beside the golden files."""
+        """Pack them beside the golden files."""
         run(sys.executable, GOLDEN / "pack_checkpoint.py", self.source)
 
     def golden(self) -> None:
         """Write the golden files."""
         run(self.official, GOLDEN / "make_golden.py", self.checkpoint, ROOT / "tests" / "speech")
+        run(self.official, GOLDEN / "make_aligner_golden.py", self.aligner, ROOT / "tests" / "speech")
 
     def reference(self) -> None:
         """Measure the official code."""

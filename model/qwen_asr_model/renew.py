@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes the bundle that comes with the package: ``python -m qwen_asr_model.renew CHECKPOINT``."""
+"""Makes the bundle that comes with the package: ``python -m qwen_asr_model.renew ASR --aligner ALIGNER``."""
 
 from __future__ import annotations
 

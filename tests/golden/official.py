@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The official PyTorch model, run greedily in float32 on the CPU; nothing of this project is imported.
+"""The official PyTorch models, run greedily in float32 on the CPU; nothing of this project is imported.
 
-Used by ``make_golden.py`` and by ``benchmarks/accuracy/reference_wer.py``. Needs ``qwen-asr==0.0.6``, ``torch`` and
-``soundfile``.
+Used by ``make_golden.py``, ``make_aligner_golden.py`` and ``benchmarks/accuracy/reference_wer.py``. Needs
+``qwen-asr==0.0.6``, ``torch`` and ``soundfile``.
 
 Attention windows: the official encoder computes window borders (``cu_seqlens``, 8 s for the published settings), but
 only its flash-attention path obeys them; the path a CPU takes passes no mask, so every row sees the whole clip. Up to
@@ -22,10 +22,11 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import torch
-from qwen_asr import Qwen3ASRModel
+from qwen_asr import Qwen3ASRModel, Qwen3ForcedAligner
 from qwen_asr.inference.utils import normalize_audio_input, parse_asr_output, split_audio_into_chunks
 
 SAMPLE_RATE = 16000
+FRAME_SAMPLES = 160
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,9 +62,8 @@ class OfficialModel:
         config = json.loads((checkpoint / "generation_config.json").read_text("utf-8"))
         stop = config["eos_token_id"]
         self.stop_ids: list[int] = stop if isinstance(stop, list) else [stop]
-        per_second = self.tower.n_window * 2
         self.window_seconds = self.tower.n_window_infer / 100
-        self.window_frames = per_second * (self.tower.n_window_infer // per_second)
+        self.window_frames = window_frames(self.tower)
 
     def inputs(self, samples: npt.NDArray[np.float32]) -> dict[str, torch.Tensor]:
         """Return the official processor's tensors for one clip, with the official prompt and an empty context."""
@@ -71,22 +71,9 @@ class OfficialModel:
         prompt = self.wrapper._build_text_prompt(context="", force_language=None)
         return dict(self.processor(text=[prompt], audio=[samples], return_tensors="pt", padding=True))
 
-    @contextlib.contextmanager
-    def windows(self, *, windowed: bool) -> Iterator[None]:
+    def windows(self, *, windowed: bool) -> contextlib.AbstractContextManager[None]:
         """Within the block, give every encoder layer the official block mask if ``windowed``."""
-
-        def add_mask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-            hidden_states, cu_seqlens = args
-            mask = self.tower._prepare_attention_mask(hidden_states, cu_seqlens)
-            return args, {**kwargs, "attention_mask": mask}
-
-        layers = self.tower.layers if windowed else []
-        hooks = [layer.register_forward_pre_hook(add_mask, with_kwargs=True) for layer in layers]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
+        return masked(self.tower, windowed=windowed)
 
     @torch.no_grad()
     def encode(self, inputs: dict[str, torch.Tensor]) -> npt.NDArray[np.float32]:
@@ -127,6 +114,99 @@ class OfficialModel:
             text=text,
             margin=float((best[:, 0] - best[:, 1]).min()),
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Aligned:
+    """What the official forced aligner makes of a clip and its text.
+
+    Attributes:
+        units: What got a start and an end.
+        prompt_ids: Token ids of the prompt, one ``<|audio_pad|>`` for each encoder row.
+        classes: The best class at every ``<timestamp>``, two for each unit.
+        second: The second-best class at each.
+        margins: Distance between the logits of the two at each.
+        times_ms: Start and end of every unit as the package returns them, repaired.
+        windowed: Whether the encoder got the block mask.
+    """
+
+    units: list[str]
+    prompt_ids: list[int]
+    classes: list[int]
+    second: list[int]
+    margins: list[float]
+    times_ms: list[int]
+    windowed: bool
+
+    def ties(self, margin: float) -> list[tuple[int, int]]:
+        """Return where the two best classes are closer than ``margin``: index of the slot, second-best class."""
+        return [(at, self.second[at]) for at, distance in enumerate(self.margins) if distance < margin]
+
+
+class OfficialAligner:
+    """The official forced aligner of one checkpoint folder."""
+
+    def __init__(self, checkpoint: pathlib.Path) -> None:
+        self.wrapper = Qwen3ForcedAligner.from_pretrained(str(checkpoint), dtype=torch.float32, device_map="cpu")
+        self.thinker = self.wrapper.model.thinker.eval()
+
+    def align(self, samples: npt.NDArray[np.float32], text: str, language: str) -> Aligned:
+        """Align with the package's own ``align``, and listen to what its model answers.
+
+        A clip over one encoder window gets the block mask, see `masked`.
+        """
+        heard: dict[str, torch.Tensor] = {}
+
+        def listen(_module: Any, _args: Any, kwargs: dict[str, Any], output: Any) -> None:
+            heard.update(ids=kwargs["input_ids"][0], logits=output.logits[0])
+
+        windowed = len(samples) // FRAME_SAMPLES > window_frames(self.thinker.audio_tower)
+        hook = self.thinker.register_forward_hook(listen, with_kwargs=True)
+        try:
+            with masked(self.thinker.audio_tower, windowed=windowed):
+                (items,) = self.wrapper.align((samples, SAMPLE_RATE), text, language)
+        finally:
+            hook.remove()
+        logits = heard["logits"][heard["ids"] == self.wrapper.timestamp_token_id]
+        best = logits.topk(2)
+        return Aligned(
+            units=[item.text for item in items],
+            prompt_ids=heard["ids"].tolist(),
+            classes=logits.argmax(dim=-1).tolist(),
+            second=best.indices[:, 1].tolist(),
+            margins=(best.values[:, 0] - best.values[:, 1]).tolist(),
+            times_ms=[round(1000 * time) for item in items for time in (item.start_time, item.end_time)],
+            windowed=windowed,
+        )
+
+    def tokens(self, text: str, language: str) -> tuple[list[str], list[int]]:
+        """Return the units of a text and the token ids of the official prompt for it, without audio."""
+        units, prompt = self.wrapper.aligner_processor.encode_timestamp(text, language)
+        return units, self.wrapper.processor.tokenizer(prompt)["input_ids"]
+
+
+@contextlib.contextmanager
+def masked(tower: Any, *, windowed: bool) -> Iterator[None]:
+    """Within the block, give every layer of the official encoder the official block mask if ``windowed``."""
+
+    def add_mask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        hidden_states, cu_seqlens = args
+        mask = tower._prepare_attention_mask(hidden_states, cu_seqlens)
+        return args, {**kwargs, "attention_mask": mask}
+
+    layers = tower.layers if windowed else []
+    hooks = [layer.register_forward_pre_hook(add_mask, with_kwargs=True) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def window_frames(tower: Any) -> int:
+    """Return the mel frames of one encoder window."""
+    per_chunk = tower.n_window * 2
+    return int(per_chunk * (tower.n_window_infer // per_chunk))
 
 
 def load_audio(path: pathlib.Path) -> npt.NDArray[np.float32]:

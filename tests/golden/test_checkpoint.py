@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The packed checkpoint is the one the golden files and the package's own model were made from."""
+"""The packed checkpoints are those the golden files and the package's own model were made from."""
 
 import hashlib
 import json
@@ -14,15 +14,20 @@ def _sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_unpacked_it_is_the_checkpoint_of_the_golden_files(golden_folder, reference_checkpoint):
-    stored = json.loads((golden_folder / "golden.json").read_text(encoding="utf-8"))["checkpoint"]
-    assert {
-        f"{name} sha256": _sha256(reference_checkpoint / name) for name in ("model.safetensors", "config.json")
-    } == stored
+def _hashes(checkpoint):
+    return {f"{name} sha256": _sha256(checkpoint / name) for name in ("model.safetensors", "config.json")}
 
 
-def test_the_package_bundle_is_made_from_it(reference_checkpoint, tmp_path, capsys):
-    assert renew.main([str(reference_checkpoint), "--out", str(tmp_path / "again")]) == 0
+def test_unpacked_they_are_the_checkpoints_of_the_golden_files(golden_folder, reference_checkpoint, reference_aligner):
+    recogniser = json.loads((golden_folder / "golden.json").read_text(encoding="utf-8"))["checkpoint"]
+    aligner = json.loads((golden_folder / "aligner.json").read_text(encoding="utf-8"))["checkpoints"]["demo"]
+    assert _hashes(reference_checkpoint) == recogniser
+    assert _hashes(reference_aligner) == aligner
+
+
+def test_the_package_bundle_is_made_from_them(reference_checkpoint, reference_aligner, tmp_path, capsys):
+    command = [reference_checkpoint, "--aligner", reference_aligner, "--out", tmp_path / "again"]
+    assert renew.main([str(word) for word in command]) == 0
     capsys.readouterr()
     again, shipped = (
         {entry["name"]: entry["size"] for entry in json.loads((folder / "bundle.json").read_text())["files"]}
@@ -36,35 +41,59 @@ def test_the_package_bundle_is_made_from_it(reference_checkpoint, tmp_path, caps
         assert np.mean(ours != theirs) < 0.001, name
 
 
-def test_bytes_are_multiplied_by_the_scale_of_their_row(packing, tmp_path):
+@pytest.fixture
+def source(packing, tmp_path):
+    """A default model folder of a few numbers."""
     source = tmp_path / "source"
-    (source / packing.LAYOUT_FOLDER).mkdir(parents=True)
-    for name in packing.LAYOUT:
-        (source / packing.LAYOUT_FOLDER / name).write_text(name)
+    for model in (packing.RECOGNISER, packing.ALIGNER):
+        (source / model).mkdir(parents=True)
+        for name in packing.LAYOUT:
+            (source / model / name).write_text(f"{model}'s" if name == "config.json" else name)
     rows = np.array([[127, -127, 1], [0, 64, -128]], np.int8)
     scale = np.array([[0.5], [0.001]], np.float16)
-    plain = np.array([1.5, -2.5], np.float16)
     packing.write(
         source / packing.WEIGHTS,
         {
             "shared.w": ("I8", [2, 3], rows.tobytes()),
             "shared.w.scale": ("F16", [2, 1], scale.tobytes()),
-            "asr.b": ("F16", [2], plain.tobytes()),
-            "aligner.head": ("F16", [2], plain.tobytes()),
+            "asr.x": ("F16", [2], np.array([1.5, -2.5], np.float16).tobytes()),
+            "aligner.x": ("F16", [2], np.array([3, 4], np.float16).tobytes()),
         },
     )
+    return source
+
+
+def test_bytes_are_multiplied_by_the_scale_of_their_row(packing, source, tmp_path):
     packing.pack(source, tmp_path / "packed")
-    assert sorted(packing.read(tmp_path / "packed" / packing.WEIGHTS)) == ["asr.b", "shared.w", "shared.w.scale"]
-    assert b"aligner" not in (tmp_path / "packed" / packing.WEIGHTS).read_bytes()
     packing.unpack(tmp_path / "packed", tmp_path / "out")
-    data = (tmp_path / "out" / "model.safetensors").read_bytes()
-    wanted = plain.tobytes() + (rows.astype(np.float32) * scale.astype(np.float32)).astype(np.float16).tobytes()
-    assert data.endswith(wanted)
-    assert (tmp_path / "out" / "merges.txt").read_text() == "merges.txt"
+    wanted = np.array([[63.5, -63.5, 0.5], [0, 0.064, -0.128]], np.float32)
+    for model, own in ((packing.RECOGNISER, [1.5, -2.5]), (packing.ALIGNER, [3, 4])):
+        data = (tmp_path / "out" / model / "model.safetensors").read_bytes()
+        values = np.frombuffer(data[-16:], np.float16)
+        np.testing.assert_allclose(values[:6].reshape(2, 3), wanted, rtol=1e-3)
+        np.testing.assert_array_equal(values[6:], own)
+        for name in packing.LAYOUT:
+            text = (tmp_path / "out" / model / name).read_text()
+            assert text == (f"{model}'s" if name == "config.json" else name)
+
+
+def test_what_both_models_have_is_packed_once(packing, source, tmp_path):
+    packed = tmp_path / "packed"
+    prefixes = packing.RECOGNISER_PREFIXES + packing.ALIGNER_PREFIXES
+    for _ in range(2):
+        packing.pack(source, packed)
+        assert sorted(packing.read(packed / packing.WEIGHTS, prefixes)) == ["asr.x", "shared.w", "shared.w.scale"]
+        part = packed / packing.ALIGNER_PART
+        assert sorted(file.name for file in part.iterdir()) == ["config.json", packing.WEIGHTS]
+        assert sorted(packing.read(part / packing.WEIGHTS, prefixes)) == ["aligner.x"]
+        # A file that has become equal does not stay behind.
+        (part / "merges.txt").write_text("old")
 
 
 def test_a_cut_file_is_refused(packing, tmp_path, golden_folder):
-    whole = (golden_folder / "checkpoint" / packing.WEIGHTS).read_bytes()
+    whole = (golden_folder / "checkpoint" / packing.ALIGNER_PART / packing.WEIGHTS).read_bytes()
     (tmp_path / packing.WEIGHTS).write_bytes(whole[:-1])
     with pytest.raises(ValueError, match="not whole"):
-        packing.read(tmp_path / packing.WEIGHTS)
+        packing.read(tmp_path / packing.WEIGHTS, packing.ALIGNER_PREFIXES)
+    with pytest.raises(ValueError, match="no tensor is called"):
+        packing.read(golden_folder / "checkpoint" / packing.WEIGHTS, packing.ALIGNER_PREFIXES)

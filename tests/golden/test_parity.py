@@ -13,7 +13,6 @@ from qwen_asr_plugin.engine.encoder import Encoder
 from qwen_asr_plugin.engine.loop_guard import token_budget
 from qwen_asr_plugin.engine.output_text import parse_output
 from qwen_asr_plugin.engine.prompt import SpecialTokens, build_prompt
-from qwen_asr_plugin.media import choose_track, find_ffmpeg, open_audio, probe
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +23,6 @@ def golden(golden_folder):
 def _clips(kind, folder):
     with np.load(folder / f"{kind}.npz") as data:
         return {name: data[name] for name in data.files}
-
-
-@pytest.fixture(scope="module")
-def samples(speech_folder):
-    def read(stem):
-        found = probe(speech_folder / f"{stem}.flac", find_ffmpeg())
-        with open_audio(found, choose_track(found), find_ffmpeg()) as stream:
-            return np.concatenate(list(stream))
-
-    return read
 
 
 @pytest.fixture(scope="module")

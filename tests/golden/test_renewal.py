@@ -80,7 +80,15 @@ def test_the_command_says_all_that_is_missing_and_changes_nothing(root, tmp_path
     assert ended.stdout == ""
     for wanted in ("nothing was changed", "unpack.py", "weights.int8.safetensors", "transcripts.tsv", "does not run"):
         assert wanted in ended.stderr
+    for model in ("demo-asr", "demo-aligner"):
+        assert str(tmp_path / "model" / model / "config.json") in ended.stderr
     assert list(tmp_path.iterdir()) == []
+    ended = subprocess.run(
+        [*command, "--only", "golden", "--official-python", sys.executable], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    for model in ("demo-asr", "demo-aligner"):
+        assert str(tmp_path / "work" / "unpacked" / model / "model.safetensors") in ended.stderr
     ended = subprocess.run([*command, "--only", "bundle,paint"], capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "no step 'paint'" in ended.stderr
