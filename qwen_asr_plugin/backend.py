@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from qwen_asr_plugin.alignment import estimate_words
+from qwen_asr_plugin.alignment import TimedWord, Unit, align_words, estimate_words, is_plausible, units_notice
 from qwen_asr_plugin.audio import find_chunks
 from qwen_asr_plugin.engine import EngineInfo, Recognition, WorkTimes, peak_memory_bytes, shared_engine
 from qwen_asr_plugin.languages import iso_code
@@ -38,6 +39,7 @@ from subtitle_hooks import (
 __all__ = ["BACKEND_NAME", "generate", "media_info"]
 
 BACKEND_NAME = "qwen-asr"
+_LOST_AFTER: Final = 3
 
 
 def media_info(request: SubtitleRequest) -> MediaInfo:
@@ -131,6 +133,12 @@ class _Job:
     decoded_ms: int = 0
     speech_ms: int = 0
     peak_bytes: int = 0
+    words: int = 0
+    estimated_words: int = 0
+    repaired_words: int = 0
+    aligned_chunks: int = 0
+    implausible_chunks: int = 0
+    noticed: set[str] = field(default_factory=set)
     info: EngineInfo | None = None
     times: list[WorkTimes] = field(default_factory=list)
     heard: Counter[str] = field(default_factory=Counter)
@@ -164,6 +172,7 @@ class _Job:
                     meter.watch(chunks),
                     context=self.request.context,
                     language=self.language,
+                    aligning=lambda: not self.aligner_is_lost(),
                     cancelled=self.events.cancelled,
                     on_restart=lambda said: self.events.log("warning", said),
                 ):
@@ -197,14 +206,39 @@ class _Job:
         self.speech_ms += sum(span.end_ms - span.start_ms for span in recognition.spans)
         if recognition.language:
             self.heard[recognition.language] += len(recognition.text)
-        words = estimate_words(
-            recognition.text,
-            recognition.spans,
-            start_ms=recognition.start_ms,
-            end_ms=recognition.end_ms,
-            language=recognition.language,
-        )
+        words = self._timed_words(recognition)
+        self.words += len(words)
+        self.estimated_words += sum(word.estimated for word in words)
+        self.repaired_words += sum(word.repaired for word in words)
         return self.builder.add(words, recognition.language)
+
+    def _timed_words(self, recognition: Recognition) -> Sequence[TimedWord]:
+        text, spans = recognition.text, recognition.spans
+        begin_ms, end_ms = recognition.start_ms, recognition.end_ms
+        if recognition.aligned and not self.aligner_is_lost():
+            self._notice(units_notice(recognition.language))
+            units = [Unit(text=text[u.begin : u.end], begin=u.begin, end=u.end) for u in recognition.aligned]
+            times = [at for unit in recognition.aligned for at in (unit.start_ms, unit.stop_ms)]
+            words = align_words(text, units, times, spans, start_ms=begin_ms, end_ms=end_ms)
+            if not self.options.check_alignment or is_plausible(words, spans):
+                self.aligned_chunks += 1
+                return words
+            self.implausible_chunks += 1
+            if self.aligner_is_lost():
+                self._notice(
+                    "The forced aligner of this model puts words where nobody speaks; word times are estimated instead."
+                )
+        return estimate_words(text, spans, start_ms=begin_ms, end_ms=end_ms, language=recognition.language)
+
+    def aligner_is_lost(self) -> bool:
+        """Say whether the aligner has failed on several chunks and been right on none: no more work is put into it."""
+        return not self.aligned_chunks and self.implausible_chunks >= _LOST_AFTER
+
+    def _notice(self, text: str | None) -> None:
+        """Log something once for the media file."""
+        if text and text not in self.noticed:
+            self.noticed.add(text)
+            self.events.log("warning", text)
 
     def _told(self, segments: Iterable[Segment]) -> Iterator[Segment]:
         for segment in segments:
@@ -235,11 +269,17 @@ class _Job:
             "rtf": round((wall - self.load_seconds) / audio, 4) if audio else 0.0,
             "chunks": len(self.times),
             "retries": times.retries,
+            "words": self.words,
+            "estimated_words": self.estimated_words,
+            "repaired_words": self.repaired_words,
+            "aligned_chunks": self.aligned_chunks,
+            "implausible_chunks": self.implausible_chunks,
             "encoder_seconds": round(times.encoder_seconds, 3),
             "prefill_tokens": times.prefill_tokens,
             "prefill_tokens_per_second": _rate(times.prefill_tokens, times.prefill_seconds),
             "generation_tokens": times.generation_tokens,
             "generation_tokens_per_second": _rate(times.generation_tokens, times.generation_seconds),
+            "alignment_seconds": round(times.alignment_seconds, 3),
             "peak_memory_mb": round(self.peak_bytes / 1e6, 1),
         }
         if self.info is not None:
@@ -247,6 +287,7 @@ class _Job:
                 "model": self.info.model,
                 "precision": self.info.precision,
                 "quant": self.info.quant,
+                "aligner": self.info.aligner or "none",
                 "library": self.info.library,
                 "lanes": self.info.lanes,
                 "threads_per_lane": self.info.threads_per_lane,

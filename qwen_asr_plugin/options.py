@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, get_args
 from qwen_asr_native.cores import usable_cores
 from subtitle_hooks import RequestError
 
-__all__ = ["ONNX_PROVIDERS", "EngineOptions", "default_lanes", "parse_options"]
+__all__ = ["ALIGNER_AUTO", "ALIGNER_OFF", "ONNX_PROVIDERS", "EngineOptions", "default_lanes", "parse_options"]
 
 Isolation = Literal["process", "inline"]
 
@@ -24,6 +24,8 @@ ONNX_PROVIDERS: Final = ("cpu", "cuda", "dml", "coreml", "tensorrt")
 _NUMBERED: Final = ("cuda", "dml", "tensorrt")
 
 MAX_LANES: Final = 16
+ALIGNER_AUTO: Final = "auto"
+ALIGNER_OFF: Final = "off"
 
 _TRUE: Final = {"1", "true", "yes", "on"}
 _FALSE: Final = {"0", "false", "no", "off"}
@@ -37,6 +39,10 @@ class EngineOptions:
         model: Folder of a model bundle; None is the bundled default model.
         precision: Encoder precision (fp32, fp16, int8, int4); None is the bundle's default.
         quant: Decoder quantisation (f16, q8_0, q4_k...); None is the bundle's default.
+        aligner: Where word times come from: "auto" is the bundle's forced aligner where it has one, "off" estimates
+            them from voice activity, anything else is the folder of a bundle with a forced aligner.
+        check_alignment: Estimate the word times of a chunk where the aligner leaves much of the speech without words.
+        aligner_quant: The aligner's quantisation; None is the bundle's default.
         libllama: Provider name, library file or folder; None tries the providers in their documented order.
         onnx_provider: Execution provider of onnxruntime for the encoder, one of `ONNX_PROVIDERS`; ``cuda:1`` is the
             second device of its kind.
@@ -56,6 +62,9 @@ class EngineOptions:
     model: Path | None = None
     precision: str | None = None
     quant: str | None = None
+    aligner: str = ALIGNER_AUTO
+    aligner_quant: str | None = None
+    check_alignment: bool = True
     libllama: str | None = None
     onnx_provider: str = "cpu"
     device: str | None = None
@@ -71,7 +80,7 @@ class EngineOptions:
     def engine_part(self) -> EngineOptions:
         """Return these options without those that are about one media file: what decides whether a worker fits."""
         model = None if self.model is None else self.model.absolute()  # the host may change its folder meanwhile
-        return dataclasses.replace(self, model=model, ffmpeg=None, allow_damaged=False)
+        return dataclasses.replace(self, model=model, ffmpeg=None, allow_damaged=False, check_alignment=True)
 
 
 def default_lanes(threads: int) -> int:

@@ -3,6 +3,15 @@
 
 from .engine import Engine, EngineInfo, shared_engine, shut_down
 from .memory import peak_memory_bytes
-from .recognition import Recognition, WorkTimes
+from .recognition import AlignedUnit, Recognition, WorkTimes
 
-__all__ = ["Engine", "EngineInfo", "Recognition", "WorkTimes", "peak_memory_bytes", "shared_engine", "shut_down"]
+__all__ = [
+    "AlignedUnit",
+    "Engine",
+    "EngineInfo",
+    "Recognition",
+    "WorkTimes",
+    "peak_memory_bytes",
+    "shared_engine",
+    "shut_down",
+]

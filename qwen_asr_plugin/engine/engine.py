@@ -54,6 +54,7 @@ class Engine(Protocol):
         *,
         context: str = "",
         language: str | None = None,
+        aligning: Callable[[], bool] = lambda: True,
         cancelled: Callable[[], bool] = lambda: False,
         on_restart: Callable[[str], None] = lambda _: None,
     ) -> Iterator[Recognition]:
@@ -63,6 +64,7 @@ class Engine(Protocol):
             chunks: What to recognise.
             context: Names and terms that may occur.
             language: ISO code to force.
+            aligning: Asked for every chunk: whether the forced aligner, where there is one, has a part in it.
             cancelled: Asked every 100 ms while there is nothing to yield.
             on_restart: Told in a sentence that the native part was lost and the work goes on in a new one. Called
                 in the thread that iterates.
@@ -108,6 +110,7 @@ class _InlineEngine:
         *,
         context: str = "",
         language: str | None = None,
+        aligning: Callable[[], bool] = lambda: True,
         cancelled: Callable[[], bool] = lambda: False,
         on_restart: Callable[[str], None] = lambda _: None,  # noqa: ARG002 - here a crash ends the host, too
     ) -> Iterator[Recognition]:
@@ -119,7 +122,7 @@ class _InlineEngine:
             return ended.is_set() or cancelled()
 
         def submit(chunk: SpeechChunk) -> Future[SpokenText]:
-            return pool.submit(chunk.samples, context=context, language=language, cancelled=stop)
+            return pool.submit(chunk.samples, context=context, language=language, align=aligning(), cancelled=stop)
 
         def wait(_: SpeechChunk, future: Future[SpokenText]) -> SpokenText:
             while not futures.wait([future], timeout=0.1).done:

@@ -20,6 +20,7 @@ class EngineInfo:
         model: Name of the bundle.
         languages: ISO codes the bundle recognises.
         max_chunk_seconds: Longest chunk it takes.
+        aligner: Name and quantisation of the forced aligner, empty where word times are estimated.
         precision: Encoder precision.
         quant: Decoder quantisation.
         library: libllama's provider and version.
@@ -34,6 +35,7 @@ class EngineInfo:
     model: str
     languages: tuple[str, ...]
     max_chunk_seconds: float
+    aligner: str
     precision: str
     quant: str
     library: str
@@ -60,7 +62,8 @@ def describe_model(model: LoadedModel) -> dict[str, Any]:
     return {
         "model": model.bundle.name,
         "languages": list(model.bundle.languages),
-        "max_chunk_seconds": model.bundle.max_chunk_seconds,
+        "max_chunk_seconds": model.max_chunk_seconds,
+        "aligner": "" if model.aligner is None else f"{model.aligner.files.name} {model.aligner.files.quant}",
         "precision": model.bundle.precision,
         "quant": model.bundle.quant,
         "library": model.library,

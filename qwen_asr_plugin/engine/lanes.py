@@ -36,6 +36,7 @@ class LanePool:
         *,
         context: str,
         language: str | None,
+        align: bool,
         cancelled: Callable[[], bool],
         started: Callable[[], None] = lambda: None,
     ) -> Future[SpokenText]:
@@ -47,7 +48,9 @@ class LanePool:
             started()
             recognizer = self._free.get()
             try:
-                return recognizer.recognize(samples, context=context, language=language, cancelled=cancelled)
+                return recognizer.recognize(
+                    samples, context=context, language=language, align=align, cancelled=cancelled
+                )
             finally:
                 self._free.put(recognizer)
 
@@ -85,6 +88,7 @@ def in_order(
             spans=chunk.spans,
             text=spoken.text,
             language=spoken.language,
+            aligned=spoken.aligned,
             times=spoken.times,
             context_cut=spoken.context_cut,
         )

@@ -32,7 +32,7 @@ from subtitle_hooks import CancelledError, SubtitleError
 from .causes import LastWords, MemoryKills, explain
 from .info import EngineInfo
 from .launcher import launch
-from .recognition import WorkTimes
+from .recognition import AlignedUnit, WorkTimes
 from .recognizer import SpokenText
 from .wire import ANSWERS, WireError, longest_payload, pack_message, read_message
 
@@ -163,7 +163,15 @@ class WorkerProcess:
             raise
 
     def submit(
-        self, number: int, chunk: SpeechChunk, *, job: int, context: str, language: str | None, limit: float
+        self,
+        number: int,
+        chunk: SpeechChunk,
+        *,
+        job: int,
+        context: str,
+        language: str | None,
+        align: bool,
+        limit: float,
     ) -> None:
         """Send one chunk.
 
@@ -173,6 +181,7 @@ class WorkerProcess:
             job: Chunks with the same number are cancelled together.
             context: Names and terms that may occur.
             language: ISO code to force.
+            align: Whether the forced aligner has a part in it.
             limit: Seconds that the work may take from its start on; after that the worker counts as hung.
 
         Raises:
@@ -180,8 +189,8 @@ class WorkerProcess:
         """
         if chunk.samples.nbytes > self._max_payload_bytes:
             raise EngineError(f"A chunk of {len(chunk.samples) / 16000:.1f} s is longer than this model takes.")
-        header = {"op": "chunk", "id": number, "job": job, "context": context, "language": language}
-        message = pack_message(header, chunk.samples)
+        wishes = {"context": context, "language": language, "align": align}
+        message = pack_message({"op": "chunk", "id": number, "job": job, **wishes}, chunk.samples)
         with self._lock:
             self._open[number] = _Open(limit)
         self._outbox.put(message)
@@ -269,6 +278,7 @@ class WorkerProcess:
             outcome = SpokenText(
                 language=header["language"],
                 text=header["text"],
+                aligned=_aligned_units(header["aligned"]),
                 times=WorkTimes(**header["times"]),
                 context_cut=header["context_cut"],
             )
@@ -364,3 +374,12 @@ def _forget_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all)
+
+
+def _aligned_units(message: list[Any] | None) -> tuple[AlignedUnit, ...] | None:
+    if message is None:
+        return None
+    try:
+        return tuple(AlignedUnit(begin=b, end=e, start_ms=s, stop_ms=t) for b, e, s, t in message)
+    except (TypeError, ValueError):
+        raise WireError("result: aligned is no list of units") from None

@@ -7,23 +7,26 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from qwen_asr_model import Bundle, find_bundle, open_bundle
+from qwen_asr_model import AlignerFiles, Bundle, find_aligner, find_bundle, open_aligner, open_bundle
 from qwen_asr_native import ContextError, DeviceError, Library, Model, load_library
 from qwen_asr_native.cores import usable_cores
 from qwen_asr_native.user_folders import cache_folder
+from qwen_asr_plugin.alignment import align_units
+from qwen_asr_plugin.alignment.forced import ForcedAligner
 from qwen_asr_plugin.errors import EngineError, translate_errors
-from qwen_asr_plugin.options import EngineOptions, default_lanes
+from qwen_asr_plugin.options import ALIGNER_AUTO, ALIGNER_OFF, EngineOptions, default_lanes
 
 from .decoder import Decoder
 from .encoder import Encoder, check_width, encoded_rows
 from .loop_guard import LADDER, echoes_context, token_budget
 from .output_text import parse_output
 from .prompt import build_prompt
-from .recognition import WorkTimes
+from .recognition import AlignedUnit, WorkTimes
 
 __all__ = ["LoadedModel", "Recognizer", "SpokenText", "load_model"]
 
@@ -39,22 +42,34 @@ class SpokenText:
 
     language: str | None
     text: str
+    aligned: tuple[AlignedUnit, ...] | None
     times: WorkTimes
     context_cut: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedModel:
-    """Weights that all lanes share; `warnings` says for the user what is not as it was asked for."""
+    """Weights that all lanes share; `warnings` says for the user what is not as it was asked for.
+
+    `aligner_encoder` is None where the aligner takes the rows of the recogniser's encoder.
+    """
 
     bundle: Bundle
     encoder: Encoder
     decoder: Model
+    aligner: ForcedAligner | None
+    aligner_encoder: Encoder | None
     lanes: int
     threads_per_lane: int
     load_seconds: float
     library: str
     warnings: tuple[str, ...] = ()
+
+    @property
+    def max_chunk_seconds(self) -> float:
+        """Longest chunk that both the recogniser and the aligner take."""
+        seconds = self.bundle.max_chunk_seconds
+        return seconds if self.aligner is None else min(seconds, self.aligner.files.max_chunk_seconds)
 
     def recognizer(self) -> Recognizer:
         """Make one lane: a KV cache of its own on the shared weights."""
@@ -62,6 +77,8 @@ class LoadedModel:
 
     def close(self) -> None:
         """Free the weights; every recognizer must be closed before."""
+        if self.aligner is not None:
+            self.aligner.close()
         self.decoder.close()
 
 
@@ -78,23 +95,38 @@ def load_model(options: EngineOptions) -> LoadedModel:
     threads = options.threads or usable_cores()
     lanes = options.lanes or default_lanes(threads)
     threads_per_lane = max(1, threads // lanes)
-    bundle = open_bundle(find_bundle(options.model), precision=options.precision, quant=options.quant)
-    library = load_library(options.libllama, cache_dir=cache_folder())
-    encoder = Encoder(
-        bundle.encoder_frontend,
-        bundle.encoder_backend,
-        chunk_frames=bundle.chunk_frames,
-        window_chunks=bundle.window_chunks,
-        threads=threads_per_lane,
-        provider=options.onnx_provider,
-        allow_fallback=options.allow_fallback,
+    bundle = open_bundle(
+        find_bundle(options.model),
+        precision=options.precision,
+        quant=options.quant,
+        aligner_quant=options.aligner_quant if options.aligner == ALIGNER_AUTO else None,
     )
+    library = load_library(options.libllama, cache_dir=cache_folder())
+    encoder = _encoder(bundle, options, threads_per_lane)
+    files = _aligner_files(bundle, options)
+    own_encoder = files is not None and not (files.shares_encoder and files.path == bundle.path)
+    aligner_encoder = _encoder(files, options, threads_per_lane) if files and own_encoder else None
 
-    def loaded(decoder: Model, warnings: tuple[str, ...]) -> LoadedModel:
+    def loaded(chosen: EngineOptions, warnings: tuple[str, ...]) -> LoadedModel:
+        decoder = _decoder(library, encoder, bundle, chosen)
+        aligner = None
+        if files is not None:
+            aligner = ForcedAligner(
+                files,
+                library,
+                decoder,
+                tokenizer_sha256=bundle.tokenizer_sha256,
+                threads=threads_per_lane,
+                device=chosen.device,
+                gpu_layers=chosen.gpu_layers,
+            )
+            check_width(aligner_encoder or encoder, aligner.width, files.path)
         return LoadedModel(
             bundle=bundle,
             encoder=encoder,
             decoder=decoder,
+            aligner=aligner,
+            aligner_encoder=aligner_encoder,
             lanes=lanes,
             threads_per_lane=threads_per_lane,
             load_seconds=time.perf_counter() - started,
@@ -103,7 +135,7 @@ def load_model(options: EngineOptions) -> LoadedModel:
         )
 
     try:
-        model = loaded(_decoder(library, encoder, bundle, options), encoder.warnings)
+        model = loaded(options, encoder.warnings)
         if model.decoder.device.kind != "cpu":
             _try_all_lanes(model)
     except DeviceError as error:
@@ -111,8 +143,29 @@ def load_model(options: EngineOptions) -> LoadedModel:
             raise
         on_cpu = dataclasses.replace(options, device=None, gpu_layers=None)
         warning = f"The decoder runs on the CPU: {error}"
-        model = loaded(_decoder(library, encoder, bundle, on_cpu), (*encoder.warnings, warning))
+        model = loaded(on_cpu, (*encoder.warnings, warning))
     return model
+
+
+def _encoder(files: Bundle | AlignerFiles, options: EngineOptions, threads: int) -> Encoder:
+    return Encoder(
+        files.encoder_frontend,
+        files.encoder_backend,
+        chunk_frames=files.chunk_frames,
+        window_chunks=files.window_chunks,
+        threads=threads,
+        provider=options.onnx_provider,
+        allow_fallback=options.allow_fallback,
+    )
+
+
+def _aligner_files(bundle: Bundle, options: EngineOptions) -> AlignerFiles | None:
+    """The aligner that was asked for: the bundle's own, another one's, or none."""
+    if options.aligner == ALIGNER_OFF:
+        return None
+    if options.aligner == ALIGNER_AUTO:
+        return bundle.aligner
+    return open_aligner(find_aligner(Path(options.aligner).expanduser()), quant=options.aligner_quant)
 
 
 def _decoder(library: Library, encoder: Encoder, bundle: Bundle, options: EngineOptions) -> Model:
@@ -145,8 +198,10 @@ class Recognizer:
     """One lane. Not for two threads at once."""
 
     def __init__(self, model: LoadedModel) -> None:
-        seconds = model.bundle.max_chunk_seconds
+        seconds = model.max_chunk_seconds
         self._encoder = model.encoder
+        self._aligner = model.aligner
+        self._aligner_encoder = model.aligner_encoder
         self._model = model.decoder
         self._max_context = model.bundle.max_context_tokens
         self._max_rows = encoded_rows(int(seconds * _FRAMES_PER_SECOND) + 1)
@@ -163,6 +218,7 @@ class Recognizer:
         *,
         context: str = "",
         language: str | None = None,
+        align: bool = True,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> SpokenText:
         """Recognise one chunk of speech.
@@ -171,6 +227,7 @@ class Recognizer:
             samples: 16 kHz mono float32 ``[n]``, at most the bundle's chunk length.
             context: Names and terms that may occur.
             language: ISO code to force; None lets the model find out.
+            align: Whether the forced aligner, where there is one, says when the words are spoken.
             cancelled: Asked before every token.
         """
         started = time.perf_counter()
@@ -215,8 +272,32 @@ class Recognizer:
                 break
         else:
             spoken = attempts[0]  # every attempt looped: the greedy one, cut back to where its loop began
-        total = WorkTimes.sum([*spent, WorkTimes(encoder_seconds=encoder_seconds, retries=len(spent) - 1)])
-        return SpokenText(language=spoken[0], text=spoken[1], times=total, context_cut=context_cut)
+        heard, text = spoken
+        started = time.perf_counter()
+        aligned = self._align(samples, rows, text, heard) if align and not cancelled() else None
+        others = WorkTimes(
+            encoder_seconds=encoder_seconds,
+            alignment_seconds=time.perf_counter() - started,
+            retries=len(spent) - 1,
+        )
+        total = WorkTimes.sum([*spent, others])
+        return SpokenText(language=heard, text=text, aligned=aligned, times=total, context_cut=context_cut)
+
+    def _align(
+        self, samples: npt.NDArray[np.float32], rows: npt.NDArray[np.float32], text: str, language: str | None
+    ) -> tuple[AlignedUnit, ...] | None:
+        """Times of the text's units, None where there is no aligner for the language."""
+        aligner = self._aligner
+        if aligner is None or (language and aligner.files.languages and language not in aligner.files.languages):
+            return None
+        units = align_units(text, language)
+        if self._aligner_encoder is not None and units:
+            rows = self._aligner_encoder.encode(samples)
+        times = aligner.align(rows, [unit.text for unit in units], len(samples) // 16)
+        return tuple(
+            AlignedUnit(begin=unit.begin, end=unit.end, start_ms=start_ms, stop_ms=stop_ms)
+            for unit, start_ms, stop_ms in zip(units, times[::2], times[1::2], strict=True)
+        )
 
     def close(self) -> None:
         """Free the KV cache."""

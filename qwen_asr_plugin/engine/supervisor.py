@@ -63,6 +63,7 @@ class _Task:
     chunk: SpeechChunk
     context: str
     language: str | None
+    align: bool
     future: Future[SpokenText] = field(default_factory=Future)
     sent: bool = False
 
@@ -149,6 +150,7 @@ class ProcessEngine:
         *,
         context: str = "",
         language: str | None = None,
+        aligning: Callable[[], bool] = lambda: True,
         cancelled: Callable[[], bool] = lambda: False,
         on_restart: Callable[[str], None] = lambda _: None,
     ) -> Iterator[Recognition]:
@@ -156,7 +158,8 @@ class ProcessEngine:
         job = _Job(number=next(self._numbers))
 
         def submit(chunk: SpeechChunk) -> Future[SpokenText]:
-            task = _Task(job=job, chunk=chunk, context=context[:_CONTEXT_CHARACTERS], language=language)
+            context_head = context[:_CONTEXT_CHARACTERS]
+            task = _Task(job=job, chunk=chunk, context=context_head, language=language, align=aligning())
             with self._lock:
                 if self._closed:
                     raise _closed_error()
@@ -229,6 +232,7 @@ class ProcessEngine:
                     job=task.job.number,
                     context=task.context,
                     language=task.language,
+                    align=task.align,
                     limit=_SPARE_SECONDS + self._options.timeout_factor * seconds,
                 )
             except EngineError as error:

@@ -27,7 +27,7 @@ _PREFIX: Final = struct.Struct("<4sII")
 
 REQUESTS: Final[Operations] = {
     "load": {"options": (dict,)},
-    "chunk": {"id": (int,), "job": (int,), "context": (str,), "language": (str, NoneType)},
+    "chunk": {"id": (int,), "job": (int,), "context": (str,), "language": (str, NoneType), "align": (bool,)},
     "cancel": {"job": (int,)},
 }
 """What the host says, and the values that go with it."""
@@ -43,6 +43,7 @@ ANSWERS: Final[Operations] = {
         "language": (str, NoneType),
         "times": (dict,),
         "context_cut": (bool,),
+        "aligned": (list, NoneType),
         "peak": (int,),
     },
     "error": {"id": (int,), "error": (dict,)},

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import IO, Any, Final, NoReturn
 
 import numpy as np
@@ -85,7 +85,7 @@ class _Worker:
     def _load(self, options: dict[str, Any]) -> None:
         try:
             model = load_model(parse_options(options))
-            self._max_payload_bytes = longest_payload(model.bundle.max_chunk_seconds)
+            self._max_payload_bytes = longest_payload(model.max_chunk_seconds)
             self._pool = LanePool(model)
             ready = {"op": "ready", "info": describe_model(model), "peak": peak_memory_bytes()}
         except Exception as error:  # noqa: BLE001 - reported to the host, whatever it is
@@ -110,6 +110,7 @@ class _Worker:
             samples,
             context=header["context"],
             language=header["language"],
+            align=header["align"],
             cancelled=lambda: job.cancelled,
             started=lambda: self._answer({"op": "started", "id": number}),
         ).add_done_callback(done)
@@ -140,6 +141,7 @@ def _last_word(number: int, future: Future[SpokenText], *, dropped: bool) -> dic
         "language": spoken.language,
         "times": vars(spoken.times),
         "context_cut": spoken.context_cut,
+        "aligned": None if spoken.aligned is None else [astuple(unit) for unit in spoken.aligned],
         "peak": peak_memory_bytes(),
     }
 

@@ -18,7 +18,7 @@ from qwen_asr_plugin.engine.wire import (
     read_message,
 )
 
-CHUNK = {"op": "chunk", "id": 1, "job": 2, "context": "Grüße 你好 \ud800", "language": None}
+CHUNK = {"op": "chunk", "id": 1, "job": 2, "context": "Grüße 你好 \ud800", "language": None, "align": True}
 
 
 def _read(data, operations=REQUESTS, limit=1 << 20):
