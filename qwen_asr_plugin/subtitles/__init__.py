@@ -3,7 +3,18 @@
 
 from .cues import CueBuilder
 from .formats import FORMATS, TranscriptInfo, render
-from .layout import text_width
-from .norm import NORMS, Norm, get_norm
+from .norms import NORMS, Norm, get_norm
+from .width import WIDTH_RULES, WidthRule, text_width
 
-__all__ = ["FORMATS", "NORMS", "CueBuilder", "Norm", "TranscriptInfo", "get_norm", "render", "text_width"]
+__all__ = [
+    "FORMATS",
+    "NORMS",
+    "WIDTH_RULES",
+    "CueBuilder",
+    "Norm",
+    "TranscriptInfo",
+    "WidthRule",
+    "get_norm",
+    "render",
+    "text_width",
+]

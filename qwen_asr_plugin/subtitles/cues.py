@@ -4,63 +4,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Final
 
-from qwen_asr_plugin.alignment import Boundary, TimedWord, boundary_after, needs_space_between
-from subtitle_hooks import Segment
+from qwen_asr_plugin.alignment import TimedWord, needs_space_between
+from subtitle_hooks import Segment, Word
 
-from .layout import LineFill, Piece, break_lines, collapse_space, text_width, wrap_word
-from .norm import Norm
-from .segmentation import split_run
+from .norms import Norm
+from .pieces import Piece, collapse_space, join_pieces, wrap_word
+from .seams import Seam, judge_seam
+from .segmentation import Optimizer, PlannedCue, cue_end_ms
 
 __all__ = ["CueBuilder"]
-
-# A sentence without end is cut as soon as it would fill so many cues; bounds what is kept in memory.
-_MAX_OPEN_CUES: Final = 4
-# Cues begin at least this far apart, so that words an aligner gave no length are still shown.
-_MIN_APART_MS: Final = 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Draft:
-    """A cue whose end still depends on the next one.
-
-    Attributes:
-        pieces: Its n pieces.
-        ends: What ends after each; n values.
-        start_ms: When its first word is said.
-        spoken_ms: When its last word has been said.
-        whole: Whether it holds whole sentences, and may share its time with the next one.
-    """
-
-    pieces: tuple[Piece, ...]
-    ends: tuple[Boundary, ...]
-    start_ms: int
-    spoken_ms: int
-    whole: bool
 
 
 class CueBuilder:
     """Turns the words of a transcript into cues that obey a norm.
 
-    A cue ends with a sentence or before a pause of `Norm.split_pause_ms`; longer sentences are cut where it hurts
-    least. A sentence that would be gone before it can be read shares a cue with the next. A cue begins with its first
-    word; it stays after its last one as long as reading needs, but never into the next cue. Sentences may run across
-    calls of `add`; how the words are spread over the calls changes nothing, apart from the space that is put between
-    the texts of two calls. No character is lost, except white space where a line ends and control characters.
+    Where cues and lines end is found by dynamic programming with the cost function of `subtitles.costs`; a pause of
+    `Norm.split_pause_ms` and a change of the language always end a cue. A cue begins with its first word, or as soon
+    after it as the cue before has been shown for its minimum duration; it stays after its last word as long as reading
+    needs. The hard rules of the norm hold for any words: without length, overlapping, out of order, of any width.
+
+    Sentences may run across calls of `add`; how the words are spread over the calls changes nothing, apart from the
+    space that is put between the texts of two calls. No character is lost, except white space where a line ends and
+    control characters. A word wider than a line is cut, see `wrap_word`.
 
     Args:
-        norm: Limits of a cue.
+        norm: Limits of a cue; the languages of the words choose among its variants.
     """
 
     def __init__(self, norm: Norm) -> None:
-        self._norm = norm
-        self._run: list[Piece] = []
-        self._ends: list[Boundary] = []
-        self._is_tail = False
-        self._held: _Draft | None = None
+        self._family = norm
+        self._reset()
+
+    def _reset(self) -> None:
+        self._norm = self._family
+        self._language: str | None = None
+        self._optimizer = Optimizer(self._norm)
         self._space_next = False
         self._last_text = ""
         self._last_ms = 0
@@ -79,156 +58,87 @@ class CueBuilder:
         for at, word in enumerate(words):
             if at == 0 and needs_space_between(self._last_text, word.text):
                 self._space_next = True
-            for piece in self._cut(word, language):
-                segments += self._push(piece)
+            self._space_next |= word.text[:1].isspace()
+            text = collapse_space(word.text)
+            if text:
+                self._last_ms = max(self._last_ms, word.start_ms)
+                if language != self._language:
+                    segments += self._switch(language)
+                for piece in self._pieces(text, max(self._last_ms, word.end_ms), word):
+                    last = self._optimizer.last
+                    seam = judge_seam(last, piece, language) if last is not None else Seam.SENTENCE
+                    segments += map(self._segment, self._optimizer.push(piece, seam))
             if word.text:
                 self._last_text = word.text
+            self._space_next |= word.text[-1:].isspace()
         return segments
 
     def finish(self, *, end_ms: int | None = None) -> list[Segment]:
         """Close the last sentence.
 
         Args:
-            end_ms: Where the media ends; the last cue does not stay beyond it for reading. None where unknown.
+            end_ms: Where the media ends; the last cue does not stay beyond it for reading, only for its minimum
+                duration. None where unknown.
 
         Returns:
             The remaining cues. The builder is empty afterwards.
         """
-        segments = self._close_run()
-        if self._held is not None:
-            segments.append(self._time(self._held, next_ms=None, limit_ms=end_ms))
-            self._held = None
-        self._last_text = ""
-        self._space_next = False
-        self._last_ms = 0
+        segments = [self._segment(cue, end_ms) for cue in self._optimizer.close(None)]
+        self._reset()
         return segments
 
-    def _cut(self, word: TimedWord, language: str | None) -> Iterator[Piece]:
-        """Make pieces of a word: one, or as many as it takes to fit into lines; none of a blank word."""
-        self._space_next |= word.text[:1].isspace()
-        text = collapse_space(word.text)
-        if text:
-            begin_ms = max(word.start_ms, self._last_ms)
-            length_ms = max(0, word.end_ms - begin_ms)
-            parts = wrap_word(text, self._norm.max_chars_per_line)
-            done = 0
-            for index, part in enumerate(parts):
-                start = begin_ms + length_ms * done // len(text)
-                done += len(part)
-                self._last_ms = begin_ms + length_ms * done // len(text)
-                yield Piece(
-                    text=part,
-                    space_before=self._space_next,
-                    continues=index > 0,
-                    start_ms=start,
-                    end_ms=self._last_ms,
-                    language=language,
-                )
-                self._space_next = False
-        self._space_next |= word.text[-1:].isspace()
-
-    def _push(self, piece: Piece) -> list[Segment]:
-        segments: list[Segment] = []
-        if self._run:
-            last = self._run[-1]
-            self._ends[-1] = Boundary.NONE if piece.continues else boundary_after(last.text, piece.text, last.language)
-            pause_ms = piece.start_ms - last.end_ms
-            if (
-                self._ends[-1] is Boundary.SENTENCE
-                or pause_ms >= self._norm.split_pause_ms
-                or piece.language != last.language
-            ):
-                segments = self._close_run()
-            elif self._is_overlong():
-                segments = self._release_first()
-        self._run.append(piece)
-        self._ends.append(boundary_after(piece.text, None, piece.language))  # judged again with the next word
+    def _switch(self, language: str | None) -> list[Segment]:
+        """Begin with another language, and the norm for it."""
+        segments = [self._segment(cue) for cue in self._optimizer.close(self._last_ms)]
+        self._language = language
+        self._norm = self._family.for_language(language)
+        self._optimizer = Optimizer(self._norm, ready_ms=self._optimizer.ready_ms)
         return segments
 
-    def _is_overlong(self) -> bool:
-        width = sum(piece.space_before + piece.width for piece in self._run)
-        length_ms = self._run[-1].end_ms - self._run[0].start_ms
-        return width > _MAX_OPEN_CUES * self._norm.capacity or length_ms > _MAX_OPEN_CUES * self._norm.max_duration_ms
-
-    def _release_first(self) -> list[Segment]:
-        """Give up waiting for the end of a sentence: settle its first cue."""
-        cut = split_run(self._run, self._ends, self._norm)[1]
-        segments = self._hold(self._draft(0, cut, whole=False))
-        del self._run[:cut], self._ends[:cut]
-        self._is_tail = True
-        return segments
-
-    def _close_run(self) -> list[Segment]:
-        segments: list[Segment] = []
-        if self._run:
-            cuts = split_run(self._run, self._ends, self._norm)
-            whole = cuts == [0, len(self._run)] and not self._is_tail
-            for begin, end in pairwise(cuts):
-                segments += self._hold(self._draft(begin, end, whole=whole))
-            self._run.clear()
-            self._ends.clear()
-            self._is_tail = False
-        return segments
-
-    def _draft(self, begin: int, end: int, *, whole: bool) -> _Draft:
-        return _Draft(
-            pieces=tuple(self._run[begin:end]),
-            ends=tuple(self._ends[begin:end]),
-            start_ms=self._run[begin].start_ms,
-            spoken_ms=self._run[end - 1].end_ms,
-            whole=whole,
-        )
-
-    def _hold(self, draft: _Draft) -> list[Segment]:
-        """Keep a cue until the next one is known; settle the one kept before, unless the two share a cue."""
-        held = self._held
-        self._held = draft
-        if held is None:
-            return []
-        if self._may_join(held, draft):
-            self._held = _Draft(
-                pieces=held.pieces + draft.pieces,
-                ends=held.ends + draft.ends,
-                start_ms=held.start_ms,
-                spoken_ms=draft.spoken_ms,
-                whole=True,
-            )
-            return []
-        earliest_ms = held.start_ms + _MIN_APART_MS
-        if draft.start_ms < earliest_ms:
-            self._held = replace(draft, start_ms=earliest_ms, spoken_ms=max(earliest_ms, draft.spoken_ms))
-        return [self._time(held, next_ms=self._held.start_ms, limit_ms=None)]
-
-    def _may_join(self, first: _Draft, second: _Draft) -> bool:
-        room_ms = second.start_ms - first.start_ms - self._norm.min_gap_ms
-        if not (first.whole and second.whole) or room_ms >= self._norm.min_duration_ms:
-            return False
-        if second.start_ms - first.spoken_ms >= self._norm.join_pause_ms:
-            return False
-        if second.spoken_ms - first.start_ms > self._norm.max_duration_ms:
-            return False
-        if first.pieces[-1].language != second.pieces[0].language:
-            return False
-        fill = LineFill(self._norm)
-        return all(fill.add(piece) for piece in first.pieces + second.pieces)
-
-    def _time(self, draft: _Draft, *, next_ms: int | None, limit_ms: int | None) -> Segment:
-        """Choose the end of a cue: after its last word, later if reading needs it, never into the next cue."""
+    def _pieces(self, text: str, end_ms: int, word: TimedWord) -> Iterator[Piece]:
+        """Make pieces of a word: one, or as many as it takes to fit into lines, which share its time."""
         norm = self._norm
-        start_ms = draft.start_ms
-        lines = break_lines(draft.pieces, draft.ends, norm)
-        reading_ms = sum(map(text_width, lines)) * 1000 // norm.chars_per_second
-        end_ms = max(
-            draft.spoken_ms,
-            start_ms + norm.min_duration_ms,
-            min(draft.spoken_ms + norm.max_extension_ms, start_ms + reading_ms),
+        width = norm.text_width(text)
+        room = norm.max_chars_per_line
+        parts = [text] if room is None or width <= room else wrap_word(text, room, norm.width)
+        begin_ms = start_ms = self._last_ms
+        done = 0
+        for part in parts:
+            done += len(part)
+            until_ms = begin_ms + (end_ms - begin_ms) * done // len(text)
+            self._space_next |= part[0].isspace()
+            if visible := part.strip():
+                yield Piece(
+                    text=visible,
+                    space_before=self._space_next,
+                    continues=done > len(part) and not self._space_next,
+                    start_ms=start_ms,
+                    end_ms=until_ms,
+                    width=width if visible is text else norm.text_width(visible),
+                    estimated=word.estimated,
+                    repaired=word.repaired,
+                )
+                self._last_ms = start_ms
+            self._space_next = part[-1].isspace()
+            start_ms = until_ms
+
+    def _segment(self, cue: PlannedCue, limit_ms: int | None = None) -> Segment:
+        norm = self._norm
+        lines = [join_pieces(line) for line in cue.lines]
+        width = sum(map(norm.text_width, lines))
+        end_ms = cue_end_ms(norm, cue.start_ms, cue.spoken_ms, cue.next_ms, width)
+        if limit_ms is not None and cue.next_ms is None:
+            end_ms = min(end_ms, max(limit_ms, cue.spoken_ms, cue.start_ms + norm.min_duration_ms))
+        words = tuple(
+            Word(
+                start_ms=piece.start_ms,
+                end_ms=piece.end_ms,
+                text=piece.text,
+                estimated=piece.estimated,
+                repaired=piece.repaired,
+            )
+            for line in cue.lines
+            for piece in line
         )
-        if limit_ms is not None:
-            end_ms = min(end_ms, max(limit_ms, draft.spoken_ms))
-        if next_ms is not None and next_ms - end_ms < norm.close_gap_ms:
-            end_ms = next_ms - norm.min_gap_ms
-            # Where there is hardly time to see the cue at all, the gap gives way.
-            if end_ms - start_ms < norm.min_duration_ms // 2:
-                end_ms = next_ms
-        end_ms = max(start_ms + 1, min(end_ms, start_ms + norm.max_duration_ms))
-        return Segment(start_ms=start_ms, end_ms=end_ms, text="\n".join(lines), language=draft.pieces[0].language)
+        text = "\n".join(lines)
+        return Segment(start_ms=cue.start_ms, end_ms=end_ms, text=text, language=self._language, words=words)
