@@ -11,9 +11,11 @@ import typer
 
 from subtitle_hooks import SubtitleError
 
+from .check import check
 from .console import show_error
 from .doctor import doctor
 from .model import model_app
+from .native import native_app
 from .transcribe import transcribe
 
 __all__ = ["app", "run"]
@@ -32,8 +34,10 @@ app = typer.Typer(
     ),
 )
 app.command()(transcribe)
+app.command()(check)
 app.command()(doctor)
 app.add_typer(model_app, name="model")
+app.add_typer(native_app, name="native")
 
 
 def _show_version(wanted: bool) -> None:

@@ -150,9 +150,7 @@ def _libllama(choice: str | None) -> Iterator[Finding]:
         return
     assert used.path is not None
     for device in translate_errors(list_devices)(used.path):
-        yield Finding(
-            subject=f"device: {device.name}", well=None, found=device.describe(), details=device.as_dict()
-        )
+        yield Finding(subject=f"device: {device.name}", well=None, found=device.describe(), details=device.as_dict())
 
 
 def _onnxruntime() -> Iterator[Finding]:
