@@ -30,6 +30,7 @@ from ._errors import (
     TrackNotFoundError,
 )
 from ._host import InstalledBackend, SubtitleHost
+from ._iso639 import LANGUAGE_FORMS, LanguageForm, convert_language
 from ._media import check_media
 from ._messages import (
     API_VERSION,
@@ -45,12 +46,21 @@ from ._messages import (
     Transcript,
     Word,
 )
-from ._sidecar import check_sidecar, sidecar_path, write_sidecar
+from ._sidecar import (
+    SidecarName,
+    check_new_file,
+    check_sidecar,
+    existing_sidecar,
+    new_file,
+    sidecar_path,
+    write_sidecar,
+)
 from ._spec import hookimpl
 from ._srt import render_srt
 
 __all__ = [
     "API_VERSION",
+    "LANGUAGE_FORMS",
     "AudioTrackInfo",
     "BackendFailedError",
     "BackendInfo",
@@ -60,6 +70,7 @@ __all__ = [
     "ContractViolationError",
     "Events",
     "InstalledBackend",
+    "LanguageForm",
     "LogLevel",
     "MediaDamagedError",
     "MediaEmptyError",
@@ -80,6 +91,7 @@ __all__ = [
     "Progress",
     "RequestError",
     "Segment",
+    "SidecarName",
     "SilentEvents",
     "SubtitleError",
     "SubtitleHost",
@@ -88,8 +100,12 @@ __all__ = [
     "Transcript",
     "Word",
     "check_media",
+    "check_new_file",
     "check_sidecar",
+    "convert_language",
+    "existing_sidecar",
     "hookimpl",
+    "new_file",
     "render_srt",
     "sidecar_path",
     "write_sidecar",

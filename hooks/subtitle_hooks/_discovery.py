@@ -17,10 +17,24 @@ import pluggy
 from ._errors import PluginError, PluginLoadError
 from ._spec import PROJECT_NAME, SubtitleSpecs
 
-__all__ = ["BrokenPlugin", "LoadedPlugins", "PluginOrigin", "create_plugin_manager", "load_plugins", "register"]
+__all__ = [
+    "BrokenPlugin",
+    "FoundPlugin",
+    "LoadedPlugins",
+    "PluginOrigin",
+    "create_plugin_manager",
+    "describe",
+    "find_plugins",
+    "load_plugin",
+    "load_plugins",
+    "register",
+]
 
 GROUP = "subtitle_hooks"
 """Entry point group of plugins."""
+
+_MOST_TEXT = 500
+_MOST_TRACEBACK = 50_000
 
 PLUGINS_VARIABLE = "SUBTITLE_HOOKS_PLUGINS"
 """Environment variable that names the plugins to load; empty loads none."""
@@ -94,62 +108,108 @@ def create_plugin_manager() -> pluggy.PluginManager:
 
 def broken(origin: PluginOrigin, error: PluginError) -> BrokenPlugin:
     """Record an error together with the text of its traceback."""
-    return BrokenPlugin(origin=origin, error=error, traceback="".join(traceback.format_exception(error)))
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception:  # noqa: BLE001
+        text = traceback.format_exc()  # an exception that cannot even be printed
+    return BrokenPlugin(origin=origin, error=error, traceback=text[-_MOST_TRACEBACK:])
 
 
-def load_plugins(manager: pluggy.PluginManager, *, strict: bool = False) -> LoadedPlugins:
-    """Load every chosen entry point of the group `subtitle_hooks` into `manager`.
+@dataclass(frozen=True, kw_only=True)
+class FoundPlugin:
+    """An entry point that was found but not imported.
 
-    `SUBTITLE_HOOKS_PLUGINS` chooses: unset loads all, a comma-separated list of entry point or distribution names
-    loads those, and an empty value loads none.
+    Attributes:
+        origin: Whose it is.
+        distribution: The installed distribution, None where its metadata cannot be read.
+        entry_point: What to import, None where the metadata cannot be read.
+        error: Why it cannot be imported although it was found or asked for.
+    """
+
+    origin: PluginOrigin
+    distribution: Distribution | None = None
+    entry_point: EntryPoint | None = None
+    error: PluginLoadError | None = None
+
+
+def find_plugins(*, all_of_them: bool = False) -> Iterable[FoundPlugin]:
+    """Find the chosen entry points of the group `subtitle_hooks` without importing any.
+
+    `SUBTITLE_HOOKS_PLUGINS` chooses: unset takes all, a comma-separated list of entry point or distribution names
+    takes those, and an empty value takes none.
 
     Args:
-        manager: Where to register them.
-        strict: Raise at the first broken plugin instead of recording it.
-
-    Raises:
-        PluginLoadError: With `strict`, when a plugin is broken or a chosen one is not installed.
+        all_of_them: Do not look at that variable.
     """
-    loaded = LoadedPlugins()
-
-    def record(origin: PluginOrigin, error: PluginLoadError) -> None:
-        if strict:
-            raise error
-        loaded.broken.append(broken(origin, error))
-
-    setting = os.environ.get(PLUGINS_VARIABLE)
+    setting = None if all_of_them else os.environ.get(PLUGINS_VARIABLE)
     wanted = None if setting is None else {_normal(name): name for name in _split(setting)}
     if wanted is not None and not wanted:
-        return loaded
+        return
     unused = dict(wanted or {})
-    for dist, origin, entry_point, error in _entry_points():
-        names = {_normal(origin.distribution), _normal(origin.entry_point)}
+    for found in _entry_points():
+        names = {_normal(found.origin.distribution), _normal(found.origin.entry_point)}
         if wanted is not None and names.isdisjoint(wanted):
             continue
         for name in names:
             unused.pop(name, None)
-        if entry_point is None or dist is None:
-            record(origin, PluginLoadError(f"{origin} has unreadable metadata: {error}.", hint=_ADVICE))
-            continue
-        try:
-            plugin = _import(entry_point, origin)
-            name = f"{origin.distribution}:{origin.entry_point}"
-            register(manager, plugin, name, origin)
-        except PluginLoadError as problem:
-            record(origin, problem)
-            continue
-        _append_distinfo(manager, plugin, dist)
-        loaded.origins[name] = origin
+        yield found
     for name in unused.values():
-        origin = PluginOrigin(distribution=name, version="", entry_point=name)
-        record(
-            origin,
-            PluginLoadError(
+        yield FoundPlugin(
+            origin=PluginOrigin(distribution=name, version="", entry_point=name),
+            error=PluginLoadError(
                 f"{PLUGINS_VARIABLE} names {name!r}, but no installed plugin or distribution is called that.",
                 hint="Install it, or correct the variable.",
             ),
         )
+
+
+def load_plugins(
+    manager: pluggy.PluginManager, *, strict: bool = False, quarantine: Iterable[BrokenPlugin] = ()
+) -> LoadedPlugins:
+    """Load what `find_plugins` finds into `manager`.
+
+    Args:
+        manager: Where to register them.
+        strict: Raise at the first broken plugin instead of recording it.
+        quarantine: Plugins that are known to be broken: recorded as they are, not imported.
+
+    Raises:
+        PluginError: With `strict`, when a plugin is broken or a chosen one is not installed.
+    """
+    loaded = LoadedPlugins()
+    known = {(plugin.distribution, plugin.entry_point): plugin for plugin in quarantine}
+    for found in find_plugins():
+        culprit = known.get((found.origin.distribution, found.origin.entry_point))
+        try:
+            if culprit is not None:
+                raise culprit.error
+            load_plugin(manager, found)
+        except PluginError as problem:
+            if strict:
+                raise
+            loaded.broken.append(culprit or broken(found.origin, problem))
+            continue
+        loaded.origins[manager_name(found.origin)] = found.origin
     return loaded
+
+
+def load_plugin(manager: pluggy.PluginManager, found: FoundPlugin) -> object:
+    """Import and register one plugin.
+
+    Raises:
+        PluginLoadError: It is broken.
+    """
+    if found.error is not None or found.entry_point is None or found.distribution is None:
+        raise found.error or PluginLoadError(f"{found.origin} was not found.")
+    plugin = _import(found.entry_point, found.origin)
+    register(manager, plugin, manager_name(found.origin), found.origin)
+    _append_distinfo(manager, plugin, found.distribution)
+    return plugin
+
+
+def manager_name(origin: PluginOrigin) -> str:
+    """The name under which a plugin manager knows a plugin."""
+    return f"{origin.distribution}:{origin.entry_point}"
 
 
 def register(manager: pluggy.PluginManager, plugin: object, name: str, origin: PluginOrigin) -> None:
@@ -172,7 +232,7 @@ def register(manager: pluggy.PluginManager, plugin: object, name: str, origin: P
     except (Exception, SystemExit) as error:
         if manager.get_plugin(name) is plugin:
             manager.unregister(plugin)
-        raise PluginLoadError(f"{origin} cannot be registered: {_describe(error)}.", hint=_ADVICE) from error
+        raise PluginLoadError(f"{origin} cannot be registered: {describe(error)}.", hint=_ADVICE) from error
     if not implemented:
         manager.unregister(plugin)
         raise PluginLoadError(
@@ -182,10 +242,8 @@ def register(manager: pluggy.PluginManager, plugin: object, name: str, origin: P
 
 _ADVICE = "Update or uninstall it, or report this to its authors."
 
-_Found = tuple[Distribution | None, PluginOrigin, EntryPoint | None, str]
 
-
-def _entry_points() -> Iterable[_Found]:
+def _entry_points() -> Iterable[FoundPlugin]:
     """Yield the group's entry points in a fixed order; unreadable metadata yields no entry point but a reason."""
     names: set[str] = set()
     for dist in distributions():
@@ -195,34 +253,36 @@ def _entry_points() -> Iterable[_Found]:
                 continue
             names.add(dist.metadata["Name"] or "")
         except Exception as error:  # noqa: BLE001
-            yield None, _unreadable(dist), None, _describe(error)
+            yield _unreadable(f"a distribution in {dist.locate_file('')}", error)
     for name in sorted(names, key=_normal):
         try:
             dist = distribution(name)  # of several versions on the path, the one that Python imports
             version = dist.version
             points = sorted((point for point in dist.entry_points if point.group == GROUP), key=lambda p: p.name)
         except Exception as error:  # noqa: BLE001
-            yield (
-                None,
-                PluginOrigin(distribution=name or "(no name)", version="?", entry_point="?"),
-                None,
-                _describe(error),
-            )
+            yield _unreadable(name or "(no name)", error)
             continue
         for point in points:
-            yield dist, PluginOrigin(distribution=name, version=version, entry_point=point.name), point, ""
+            origin = PluginOrigin(distribution=name, version=version, entry_point=point.name)
+            yield FoundPlugin(origin=origin, distribution=dist, entry_point=point)
 
 
-def _unreadable(dist: Distribution) -> PluginOrigin:
-    return PluginOrigin(distribution=f"a distribution in {dist.locate_file('')}", version="?", entry_point="?")
+def _unreadable(distribution_name: str, error: Exception) -> FoundPlugin:
+    origin = PluginOrigin(distribution=distribution_name, version="?", entry_point="?")
+    return FoundPlugin(
+        origin=origin,
+        error=PluginLoadError(f"{origin} has unreadable metadata: {describe(error)}.", hint=_ADVICE),
+    )
 
 
 def _import(entry_point: EntryPoint, origin: PluginOrigin) -> object:
     try:
         plugin: object = entry_point.load()
-    # A module that calls sys.exit() at import must not end the host.
-    except (Exception, SystemExit) as error:
-        raise PluginLoadError(f"{origin} cannot be imported: {_describe(error)}.", hint=_ADVICE) from error
+    except KeyboardInterrupt:
+        raise
+    # A module that calls sys.exit() or worse at import must not end the host.
+    except BaseException as error:
+        raise PluginLoadError(f"{origin} cannot be imported: {describe(error)}.", hint=_ADVICE) from error
     return plugin
 
 
@@ -236,8 +296,15 @@ def _append_distinfo(manager: pluggy.PluginManager, plugin: object, dist: Distri
     distinfo.append((plugin, entry))
 
 
-def _describe(error: BaseException) -> str:
-    text = " ".join(str(error).split()).rstrip(".")
+def describe(error: BaseException) -> str:
+    """Put an exception into one short line; its own text may be of any length, or fail itself."""
+    try:
+        text = str(error)[: 2 * _MOST_TEXT]
+    except Exception:  # noqa: BLE001
+        text = ""
+    text = " ".join(text.split()).rstrip(".")
+    if len(text) > _MOST_TEXT:
+        text = f"{text[:_MOST_TEXT]}..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import pluggy
 
+from ._backends import InstalledBackend, conflicts, descriptors, hook_of
 from ._discovery import (
     PLUGINS_VARIABLE,
     BrokenPlugin,
@@ -19,31 +18,12 @@ from ._discovery import (
     load_plugins,
     register,
 )
-from ._errors import BackendNotFoundError, ContractViolationError, NoBackendError, PluginError
-from ._messages import BackendInfo, Events, MediaInfo, SilentEvents, SubtitleRequest, Transcript
-from ._validation import (
-    attributed,
-    check_backend_info,
-    check_media_info,
-    check_request,
-    checked_transcript,
-    violation,
-)
+from ._errors import BackendNotFoundError, NoBackendError, PluginError
+from ._isolation import check_plugins
+from ._messages import Events, MediaInfo, SilentEvents, SubtitleRequest, Transcript
+from ._validation import attributed, check_media_info, check_request, checked_transcript
 
 __all__ = ["InstalledBackend", "SubtitleHost"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class InstalledBackend:
-    """A usable backend: what it says about itself, and whose it is."""
-
-    info: BackendInfo
-    origin: PluginOrigin
-
-    @property
-    def name(self) -> str:
-        """The name users choose it by."""
-        return self.info.name
 
 
 class SubtitleHost:
@@ -56,6 +36,8 @@ class SubtitleHost:
         discover: Load installed plugins; without it there are only those in `plugins`. The environment variable
             ``SUBTITLE_HOOKS_PLUGINS`` (comma-separated entry point or distribution names) narrows the choice, and
             empties it when empty.
+        check: Load each installed plugin in a process of its own first, and leave out those that crash, hang or end it
+            there. Costs the start of one Python process for each plugin, side by side.
         plugins: Plugin objects of the program itself, for example a fake one in a test.
 
     Attributes:
@@ -63,9 +45,17 @@ class SubtitleHost:
 
     Raises:
         PluginLoadError: One of `plugins` is not a plugin, or with `strict`, an installed one is broken.
+        PluginError: With `check`, when this program cannot start a Python process.
     """
 
-    def __init__(self, *, strict: bool = False, discover: bool = True, plugins: Iterable[object] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        strict: bool = False,
+        discover: bool = True,
+        plugins: Iterable[object] = (),
+        check: bool = False,
+    ) -> None:
         self.plugin_manager: pluggy.PluginManager = create_plugin_manager()
         self._strict = strict
         self._origins: dict[str, PluginOrigin] = {}
@@ -77,7 +67,8 @@ class SubtitleHost:
             name = self.plugin_manager.get_canonical_name(plugin)
             register(self.plugin_manager, plugin, name, _own(name))
         if discover:
-            loaded = load_plugins(self.plugin_manager, strict=strict)
+            quarantine = [verdict.broken for verdict in check_plugins() if verdict.broken] if check else []
+            loaded = load_plugins(self.plugin_manager, strict=strict, quarantine=quarantine)
             self._origins = loaded.origins
             self._load_failures = loaded.broken
 
@@ -113,7 +104,7 @@ class SubtitleHost:
         """
         chosen, plugin = self._choose(backend)
         check_request(request, chosen.info)
-        hook = self._hook_of("probe_media", plugin)
+        hook = hook_of(self.plugin_manager, "probe_media", plugin)
         with attributed(chosen.origin, "looking at the file", request.media):
             answer = hook(backend=chosen.name, request=request)
         return check_media_info(answer, chosen.origin, request.media)
@@ -147,7 +138,7 @@ class SubtitleHost:
         events = SilentEvents() if events is None else events
         if request.context and "context" not in chosen.info.capabilities:
             events.log("warning", f"backend {chosen.name!r} has no use for context; it is ignored")
-        hook = self._hook_of("generate_subtitles", plugin)
+        hook = hook_of(self.plugin_manager, "generate_subtitles", plugin)
         with attributed(chosen.origin, "starting the work", request.media):
             answer = hook(backend=chosen.name, request=request, events=events)
         return checked_transcript(answer, backend=chosen.name, origin=chosen.origin, events=events, path=request.media)
@@ -176,57 +167,29 @@ class SubtitleHost:
         reasons = [str(problem.error) for problem in self.broken]
         return f" Left out as broken: {' / '.join(reasons)}" if reasons else ""
 
-    def _hook_of(self, hook: str, owner: object) -> pluggy.HookCaller:
-        # Only the owner may answer, so that blame falls on the right plugin; wrappers of others still wrap.
-        others = [
-            impl.plugin
-            for impl in getattr(self.plugin_manager.hook, hook).get_hookimpls()
-            if impl.plugin is not owner and not (impl.wrapper or impl.hookwrapper)
-        ]
-        return self.plugin_manager.subset_hook_caller(hook, remove_plugins=others)
-
     def _collect(self) -> None:
         """Ask every plugin for its descriptors, once per set of registered plugins."""
         registered = [(name, plugin) for name, plugin in self.plugin_manager.list_name_plugin() if plugin is not None]
         if registered == self._collected_from:
             return
         failures: list[BrokenPlugin] = []
-        offers: dict[str, list[tuple[InstalledBackend, object]]] = defaultdict(list)
+        offered: list[tuple[InstalledBackend, object]] = []
         for name, plugin in registered:
             origin = self._origins.get(name, _own(name))
             try:
-                for info in self._descriptors(plugin, origin):
-                    offers[info.name].append((InstalledBackend(info=info, origin=origin), plugin))
+                infos = descriptors(self.plugin_manager, plugin, origin)
+                offered.extend((InstalledBackend(info=info, origin=origin), plugin) for info in infos)
             except PluginError as error:
                 if self._strict:
                     raise
                 failures.append(broken(origin, error))
-        backends = {}
-        for name, offered in offers.items():
-            if len(offered) == 1:
-                backends[name] = offered[0]
-                continue
-            conflict = ContractViolationError(
-                f"backend {name!r} is offered by {' and by '.join(str(one.origin) for one, _ in offered)};"
-                " which one is meant cannot be told, so neither is used.",
-                hint=f"Uninstall one of them, or choose with {PLUGINS_VARIABLE}.",
-            )
+        contested = conflicts(backend for backend, _ in offered)
+        for origins, conflict in contested.values():
             if self._strict:
                 raise conflict
-            failures.extend(broken(one.origin, conflict) for one, _ in offered)
-        self._backends, self._descriptor_failures, self._collected_from = backends, failures, registered
-
-    def _descriptors(self, plugin: object, origin: PluginOrigin) -> list[BackendInfo]:
-        implemented = {caller.name for caller in self.plugin_manager.get_hookcallers(plugin) or ()}
-        if "subtitle_backends" not in implemented:
-            return []
-        with attributed(origin, "describing its backends"):
-            described = [info for answer in self._hook_of("subtitle_backends", plugin)() for info in answer]
-        infos = [check_backend_info(info, origin) for info in described]
-        for hook in ("probe_media", "generate_subtitles"):
-            if infos and hook not in implemented:
-                raise violation(origin, f"it offers backend {infos[0].name!r} but does not implement {hook}")
-        return infos
+            failures.extend(broken(origin, conflict) for origin in origins)
+        self._backends = {one[0].name: one for one in offered if one[0].name not in contested}
+        self._descriptor_failures, self._collected_from = failures, registered
 
 
 def _own(name: str) -> PluginOrigin:

@@ -50,6 +50,8 @@ class BackendInfo:
         languages: ISO 639-1 codes (ISO 639-3 where there is none) it can recognise.
         capabilities: Words of ``{"range", "track", "context", "language-detection", "partial-segments"}`` it honours.
         media: MIME type patterns it accepts, for example ``("audio/*", "video/*")``.
+
+    .. versionadded:: 0.1
     """
 
     name: str
@@ -63,7 +65,10 @@ class BackendInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioTrackInfo:
-    """One audio track of a media file; `index` counts audio tracks only, from 0."""
+    """One audio track of a media file; `index` counts audio tracks only, from 0.
+
+    .. versionadded:: 0.1
+    """
 
     index: int
     language: str | None = None
@@ -76,7 +81,10 @@ class AudioTrackInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class MediaInfo:
-    """What a backend can say of a media file without working on it."""
+    """What a backend can say of a media file without working on it.
+
+    .. versionadded:: 0.1
+    """
 
     path: Path
     duration_ms: int | None = None
@@ -99,6 +107,8 @@ class SubtitleRequest:
         norm: Name of the subtitle norm to build cues by.
         model: Backend-specific model name or path; None is the backend's default.
         options: Options of one backend; unknown names must be refused with `RequestError`.
+
+    .. versionadded:: 0.1
     """
 
     media: Path
@@ -123,6 +133,8 @@ class Word:
         text: As in the cue, with its punctuation, without white space around it.
         estimated: The times come from a model of speaking rates; False: they were measured.
         repaired: The times were measured, but impossible, and had to be changed.
+
+    .. versionadded:: 0.2
     """
 
     start_ms: int
@@ -143,6 +155,10 @@ class Segment:
         language: ISO code of this segment's language, None where unknown.
         words: Its words in the order of the text, empty where the backend does not time words. They may be said before
             or after the cue is shown.
+
+    .. versionadded:: 0.1
+    .. versionadded:: 0.2
+       The field `words`.
     """
 
     start_ms: int
@@ -154,7 +170,10 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far one stage is; `done_ms` never goes back and ends at `total_ms` when that is known."""
+    """How far one stage is; `done_ms` never goes back and ends at `total_ms` when that is known.
+
+    .. versionadded:: 0.1
+    """
 
     stage: str
     done_ms: int

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hook specifications: everything a backend can implement.
 
-An implementation may take fewer arguments than its specification. New arguments are only ever added.
+An implementation may take fewer arguments than its specification. New arguments are only ever added, at the end, and
+``versionadded`` says in which release of subtitle-hooks; `docs/contract.md` has the whole promise.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ class SubtitleSpecs:
 
     @hookspec
     def subtitle_backends(self) -> Iterable[BackendInfo]:
-        """Yield one descriptor per backend this plugin offers. Called often: must not load models."""
+        """Yield one descriptor per backend this plugin offers. Called often: must not load models.
+
+        .. versionadded:: 0.1
+        """
         raise NotImplementedError
 
     @hookspec(firstresult=True)
@@ -32,6 +36,8 @@ class SubtitleSpecs:
 
         Raises:
             MediaError: The file cannot be worked on.
+
+        .. versionadded:: 0.1
         """
 
     @hookspec(firstresult=True)
@@ -42,4 +48,6 @@ class SubtitleSpecs:
 
         Raises:
             SubtitleError: A class of the shared tree or of the backend's own branch of it.
+
+        .. versionadded:: 0.1
         """

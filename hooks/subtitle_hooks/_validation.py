@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -29,6 +30,10 @@ _END = object()
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _MEDIA = re.compile(r"[\w.+*-]+/[\w.+*-]+")
+# A descriptor is for lists on a screen. Whatever is longer is a mistake, and must not fill memory or logs.
+_MOST_NAME = 64
+_MOST_TEXT = 500
+_MOST_WORDS = 1000
 
 
 def violation(origin: PluginOrigin, what: str, path: Path | None = None) -> ContractViolationError:
@@ -93,27 +98,40 @@ def check_backend_info(info: object, origin: PluginOrigin) -> BackendInfo:
     """Check one descriptor.
 
     Raises:
-        ContractViolationError: A field has the wrong type or value, or the contract version is not this one.
+        ContractViolationError: A field has the wrong type, value or size, or the contract version is not this one.
     """
     if not isinstance(info, BackendInfo):
-        raise violation(origin, f"subtitle_backends yielded {info!r} instead of a BackendInfo")
-    if not isinstance(info.name, str) or not _NAME.fullmatch(info.name):
-        raise violation(origin, f"the backend name {info.name!r} is not lower-case letters, digits and single hyphens")
+        raise violation(origin, f"subtitle_backends yielded {_shown(info)} instead of a BackendInfo")
+    if not isinstance(info.name, str) or len(info.name) > _MOST_NAME or not _NAME.fullmatch(info.name):
+        raise violation(
+            origin,
+            f"the backend name {_shown(info.name)} is not lower-case letters, digits and single hyphens, "
+            f"at most {_MOST_NAME} of them",
+        )
     who = f"backend {info.name!r}"
     # First of all fields: a newer contract may give the others another meaning.
     if not _is_int(info.api_version):
-        raise violation(origin, f"{who} gives {info.api_version!r} as its api_version instead of a number")
+        raise violation(origin, f"{who} gives {_shown(info.api_version)} as its api_version instead of a number")
     if info.api_version != API_VERSION:
         older = "subtitle-hooks" if info.api_version > API_VERSION else origin.distribution or "the plugin"
         raise ContractViolationError(
-            f"{origin} offers {who} for version {info.api_version} of the subtitle contract, but the installed "
+            f"{origin} offers {who} for version {_shown(info.api_version)} of the subtitle contract, but the installed "
             f"subtitle-hooks speaks version {API_VERSION}.",
             hint=f"Upgrade {older}.",
         )
     if not isinstance(info.version, str) or not info.version.strip():
-        raise violation(origin, f"{who} gives {info.version!r} as its version")
+        raise violation(origin, f"{who} gives {_shown(info.version)} as its version")
     if not isinstance(info.summary, str) or len(info.summary.splitlines()) > 1:
         raise violation(origin, f"the summary of {who} is not one line of text")
+    if len(info.version) > _MOST_TEXT or len(info.summary) > _MOST_TEXT:
+        raise violation(origin, f"the version or summary of {who} is longer than {_MOST_TEXT} characters")
+    for field, words in (("languages", info.languages), ("capabilities", info.capabilities), ("media", info.media)):
+        if isinstance(words, (tuple, frozenset)) and (
+            len(words) > _MOST_WORDS or any(isinstance(word, str) and len(word) > _MOST_NAME for word in words)
+        ):
+            raise violation(
+                origin, f"the {field} of {who} are more than {_MOST_WORDS}, or one is longer than {_MOST_NAME} letters"
+            )
     if not _is_tuple_of(info.languages, _LANGUAGE):
         raise violation(origin, f"the languages of {who} are not a tuple of ISO 639 codes")
     if not isinstance(info.capabilities, frozenset) or not all(isinstance(word, str) for word in info.capabilities):
@@ -269,6 +287,12 @@ def _checked_statistics(transcript: Transcript, origin: PluginOrigin, path: Path
     ):
         raise violation(origin, f"the statistics are {statistics!r}, not names with numbers or short texts", path)
     return statistics
+
+
+def _shown(value: object) -> str:
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = 100
+    return short.repr(value)
 
 
 def _is_int(value: object) -> bool:

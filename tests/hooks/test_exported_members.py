@@ -15,7 +15,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @pytest.mark.parametrize("module", [subtitle_hooks, testing, host])
 def test_all_is_sorted_and_true(module):
-    assert module.__all__ == sorted(module.__all__)
+    assert module.__all__ == sorted(module.__all__, key=lambda name: (not name.isupper(), name))
     public = {name for name, value in vars(module).items() if not name.startswith("_") and not inspect.ismodule(value)}
     if module is subtitle_hooks:
         assert public == set(module.__all__)

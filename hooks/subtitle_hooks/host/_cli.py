@@ -12,7 +12,7 @@ from pathlib import Path
 
 from subtitle_hooks import CancelledError, RequestError, SubtitleError, SubtitleHost
 
-from ._list import list_plugins
+from ._plugins import add_plugins_parser, run_plugins
 from ._run import MIXED_FAILURES, Job, run
 
 __all__ = ["main"]
@@ -21,6 +21,7 @@ _DESCRIPTION = "Make subtitle files with any installed subtitle backend."
 _EPILOG = """\
 examples:
   subtitle-host plugins                         what is installed, and what is broken
+  subtitle-host plugins install qwen-asr        get a backend from a plugin index
   subtitle-host run film.mkv                    writes film.<language>.srt beside the film
   subtitle-host run --language en *.mp4         a folder of films, all in English
 """
@@ -65,10 +66,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 2
     try:
-        host = SubtitleHost(strict=arguments.strict)
         if arguments.command == "plugins":
-            return list_plugins(host, as_json=arguments.json, verbose=arguments.verbose)
-        return run(host, _job(arguments))
+            return run_plugins(arguments)
+        # Checked: a plugin that crashes or hangs while it is loaded must not keep the others from working.
+        return run(SubtitleHost(strict=arguments.strict, check=True), _job(arguments))
     except SubtitleError as error:
         print(f"subtitle-host: {error}", file=sys.stderr)
         return error.code
@@ -130,16 +131,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--strict", action="store_true", help="stop if any installed plugin is broken")
     add("--quiet", "-q", action="store_true", help="no progress, only errors and the paths written")
 
-    command = commands.add_parser(
-        "plugins",
-        help="list installed backends and broken plugins",
-        description="List the installed backends, and the plugins that are left out because they are broken.",
-        epilog="SUBTITLE_HOOKS_PLUGINS=name,name loads only these entry points or distributions; empty loads none.",
+    add_plugins_parser(
+        commands.add_parser(
+            "plugins",
+            help="list, find, install, update and remove plugins",
+            description="List the installed backends and what is broken, or do what COMMAND says.",
+        )
     )
-    add = command.add_argument
-    add("--json", action="store_true", help="machine-readable")
-    add("--verbose", "-v", action="store_true", help="with the tracebacks of broken plugins")
-    add("--strict", action="store_true", help="fail if any installed plugin is broken")
     return parser
 
 

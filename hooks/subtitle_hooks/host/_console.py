@@ -10,10 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from subtitle_hooks import LogLevel, Progress, SilentEvents
 
-__all__ = ["ConsoleEvents", "Interrupt", "clock"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["ByteProgress", "ConsoleEvents", "Interrupt", "age", "clock", "megabytes"]
 
 _REDRAW_EVERY_S = 0.1
 _PLAIN_STEP_PERCENT = 10
@@ -131,6 +135,65 @@ class ConsoleEvents(SilentEvents):
         if self._width:
             print(f"\r{' ' * self._width}\r", end="", file=sys.stderr, flush=True)
             self._width = 0
+
+
+class ByteProgress:
+    """Downloads and stages on standard error: a live line on a terminal, plain lines anywhere else.
+
+    Args:
+        quiet: Show nothing.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live = sys.stderr.isatty()
+        self._width = 0
+        self._shown_at = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._width:
+            print(f"\r{' ' * self._width}\r", end="", file=sys.stderr, flush=True)
+            self._width = 0
+
+    def bytes_done(self, name: str, done: int, total: int) -> None:
+        """Show how much of a file is there."""
+        now = time.monotonic()
+        if self._live and (done == total or now - self._shown_at >= _REDRAW_EVERY_S):
+            self._shown_at = now
+            self._draw(f"{name}: {100 * done // total} % of {megabytes(total)}")
+        elif not self._live and done == 0:
+            self._draw(f"{name}: {megabytes(total)}")
+
+    def stage(self, what: str) -> None:
+        """Show what is being done."""
+        self._draw(what)
+
+    def _draw(self, line: str) -> None:
+        if self._quiet:
+            return
+        if self._live:
+            line = line[: shutil.get_terminal_size().columns - 1]
+            print(f"\r{line.ljust(self._width)}", end="", file=sys.stderr, flush=True)
+            self._width = len(line)
+        else:
+            print(f"subtitle-host: {line}", file=sys.stderr, flush=True)
+
+
+def megabytes(size: int) -> str:
+    """Format a number of bytes as MB, or kB below 1 MB."""
+    return f"{size / 1_000_000:.1f} MB" if size >= 1_000_000 else f"{-(-size // 1000)} kB"
+
+
+def age(seconds: float) -> str:
+    """Format an age in words: ``3 hours``."""
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"
 
 
 def clock(seconds: float) -> str:

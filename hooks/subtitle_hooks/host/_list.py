@@ -3,47 +3,76 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections.abc import Sequence
 
-from subtitle_hooks import API_VERSION, SubtitleHost
+from subtitle_hooks import API_VERSION, BrokenPlugin, InstalledBackend
+from subtitle_hooks._isolation import check_plugins, sort_out
 
-__all__ = ["list_plugins"]
+from ._action import Action
+
+__all__ = ["LIST", "table"]
 
 
-def list_plugins(host: SubtitleHost, *, as_json: bool, verbose: bool) -> int:
-    """Print the backends and the broken plugins of `host` to standard output.
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    default = parser.argument_default or False
+    add("--verbose", "-v", action="store_true", default=default, help="with the tracebacks of broken plugins")
+    add("--strict", action="store_true", default=default, help="fail if any installed plugin is broken")
 
-    Returns:
-        Exit status 0: a broken plugin is a finding, not a failure (``--strict`` makes it one).
-    """
-    if as_json:
-        print(json.dumps(_as_data(host, verbose=verbose), indent=2))
+
+def _list(arguments: argparse.Namespace) -> int:
+    # A broken plugin is a finding, not a failure; --strict makes it one.
+    backends, broken = sort_out(check_plugins())
+    if arguments.strict and broken:
+        raise broken[0].error
+    if arguments.json:
+        print(json.dumps(_as_data(backends, broken, verbose=arguments.verbose), indent=2))
         return 0
     rows = [("BACKEND", "VERSION", "FROM", "LANGUAGES", "SUMMARY")]
-    for backend in host.backends():
+    for backend in backends:
         info, origin = backend.info, backend.origin
         whose = f"{origin.distribution} {origin.version}"
         rows.append((info.name, info.version, whose, _brief(info.languages), info.summary))
     if len(rows) > 1:
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        for row in rows:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(table(rows))
     else:
         print("No usable backend is installed. To get one, for example: pip install qwen-asr-plugin")
-    if host.broken:
+    if broken:
         print("\nBroken, left out:")
-    for plugin in host.broken:
+    # A name that two distributions claim is one finding for a reader, and two in the data.
+    for plugin in {str(one.error): one for one in broken}.values():
         print(f"  {plugin.error}")
-        if verbose:
+        if arguments.verbose:
             print("".join(f"    {line}" for line in plugin.traceback.splitlines(keepends=True)).rstrip())
     return 0
+
+
+LIST = Action(
+    name="list",
+    summary="list installed backends and broken plugins",
+    description="List the installed backends, and the plugins that are left out because they are broken.",
+    add_arguments=_add_arguments,
+    run=_list,
+)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Set rows in columns as wide as their widest cell."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def _brief(languages: tuple[str, ...]) -> str:
     return " ".join(languages) if len(languages) <= 4 else f"{' '.join(languages[:3])} +{len(languages) - 3}"
 
 
-def _as_data(host: SubtitleHost, *, verbose: bool) -> dict[str, object]:
+def _as_data(
+    backends: Sequence[InstalledBackend], broken: Sequence[BrokenPlugin], *, verbose: bool
+) -> dict[str, object]:
     return {
         "api_version": API_VERSION,
         "backends": [
@@ -59,7 +88,7 @@ def _as_data(host: SubtitleHost, *, verbose: bool) -> dict[str, object]:
                 "distribution_version": backend.origin.version,
                 "entry_point": backend.origin.entry_point,
             }
-            for backend in host.backends()
+            for backend in backends
         ],
         "broken": [
             {
@@ -70,6 +99,6 @@ def _as_data(host: SubtitleHost, *, verbose: bool) -> dict[str, object]:
                 "error": str(plugin.error),
                 **({"traceback": plugin.traceback} if verbose else {}),
             }
-            for plugin in host.broken
+            for plugin in broken
         ],
     }

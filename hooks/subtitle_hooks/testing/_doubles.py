@@ -1,11 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Test doubles for authors of hosts and backends: no model, no ffmpeg, the same result every time.
-
-`FakeBackend` is a plugin like any other and goes through the real hooks::
-
-    host = SubtitleHost(discover=False, plugins=[FakeBackend()])
-    transcript = host.generate(SubtitleRequest(media=path), RecordingEvents())
-"""
+"""A fake backend and events that remember: the same result every time, no model, no ffmpeg."""
 
 from __future__ import annotations
 
@@ -13,20 +7,21 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
-from ._errors import CancelledError, RequestError
-from ._media import check_media
-from ._messages import (
+from subtitle_hooks import (
     AudioTrackInfo,
     BackendInfo,
+    CancelledError,
     Events,
     LogLevel,
     MediaInfo,
     Progress,
+    RequestError,
     Segment,
     SubtitleRequest,
     Transcript,
+    check_media,
+    hookimpl,
 )
-from ._spec import hookimpl
 
 __all__ = ["FakeBackend", "RecordingEvents"]
 
