@@ -12,6 +12,7 @@ from .bundle import (
     open_bundle,
     verify_bundle,
 )
+from .check import PartCheck, check_conversion
 from .convert import convert_checkpoint
 from .errors import (
     BundleError,
@@ -26,7 +27,8 @@ from .errors import (
     PrecisionNotFoundError,
     WrongModelError,
 )
-from .synth import synthesize
+from .mmproj import find_pair, import_pair
+from .synth import synthesize, synthesize_checkpoint
 from .text_table import TextTable
 
 __all__ = [
@@ -41,17 +43,22 @@ __all__ = [
     "GgufDamagedError",
     "ManifestError",
     "OnnxDamagedError",
+    "PartCheck",
     "PrecisionNotFoundError",
     "TextTable",
     "WrongModelError",
+    "check_conversion",
     "convert_checkpoint",
     "default_bundle",
     "describe_bundle",
     "find_aligner",
     "find_bundle",
+    "find_pair",
+    "import_pair",
     "open_aligner",
     "open_any",
     "open_bundle",
     "synthesize",
+    "synthesize_checkpoint",
     "verify_bundle",
 ]

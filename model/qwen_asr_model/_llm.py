@@ -9,10 +9,11 @@ the real tokens is a file of its own (`write_text`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 
@@ -162,17 +163,41 @@ def _write_file(
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for tensor in tensors:
-            kind = types[tensor.name]
-            values = checkpoint.load(tensor.source, tensor.shape)
-            if kind == gguf.GGMLQuantizationType.F16 and np.abs(values).max(initial=0) > np.finfo(np.float16).max:
-                raise ConversionError(
-                    f"{tensor.source} has values beyond the range of float16.", path=file, hint="Convert to bf16."
-                )
-            writer.write_tensor_data(np.ascontiguousarray(gguf.quants.quantize(values, kind)))
+            streamed = _Streamed(checkpoint, tensor, types[tensor.name], file)
+            # The writer wants an array, but uses no more of it than what `_Streamed` has.
+            writer.write_tensor_data(cast("np.ndarray[Any, Any]", streamed))
     except OSError as error:
         raise ConversionError(f"cannot be written ({error.strerror}).", path=file) from error
     finally:
         writer.close()
+
+
+class _Streamed:
+    """A tensor that is loaded, converted and written a few rows at a time."""
+
+    def __init__(self, checkpoint: Checkpoint, tensor: _Tensor, kind: GGMLQuantizationType, file: Path) -> None:
+        import gguf
+
+        self._checkpoint, self._tensor, self._kind, self._file = checkpoint, tensor, kind, file
+        block, size = gguf.GGML_QUANT_SIZES[kind]
+        self.nbytes = math.prod(tensor.shape) // block * size
+
+    def byteswap(self, *, inplace: bool) -> _Streamed:
+        # Asked for on big-endian machines only, where `tofile` writes little-endian in any case.
+        del inplace
+        return self
+
+    def tofile(self, stream: BinaryIO) -> None:
+        import gguf
+
+        tensor, half = self._tensor, self._kind == gguf.GGMLQuantizationType.F16
+        for values in self._checkpoint.blocks(tensor.source, tensor.shape):
+            if half and np.abs(values).max(initial=0) > np.finfo(np.float16).max:
+                raise ConversionError(
+                    f"{tensor.source} has values beyond the range of float16.", path=self._file, hint="Convert to bf16."
+                )
+            stored = gguf.quants.quantize(values, self._kind)
+            stream.write(stored.astype(stored.dtype.newbyteorder("<"), copy=False).tobytes())
 
 
 def _tensors(checkpoint: Checkpoint) -> Iterator[_Tensor]:

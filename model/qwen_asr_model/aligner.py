@@ -7,9 +7,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ._folder import check_size, choose, find_file, read_folder, variants
+from ._folder import check_mel, check_size, choose, find_file, read_folder, variants
 from ._llm import text_quant
-from ._structure import check_gguf, check_onnx
+from ._released import ALIGNER_TOKENS
+from ._structure import check_decoder, check_encoder, check_gguf, check_tokens, check_width
 from .errors import BundleNotFoundError, ManifestError
 from .manifest import MANIFEST_NAME, FileEntry, Manifest, Role
 
@@ -29,9 +30,10 @@ class AlignerFiles:
         encoder_frontend: ONNX file, as a recogniser's.
         encoder_backend: ONNX file, as a recogniser's.
         shares_encoder: Whether these are the files of the bundle's recogniser, so that its rows can be used again.
-        llm: GGUF file. Its vocabulary is the time classes: everything goes in as embedding rows, and the first
-            `classes` logits of a row are its classes.
-        text: GGUF file with the embeddings of the text's tokens and their tokenizer, see `TextTable`.
+        llm: GGUF file: everything goes in as embedding rows, and the first `classes` logits of a row are its classes.
+            Its vocabulary is the time classes, or, in a released bundle, that of the text.
+        text: GGUF file with the embeddings of the text's tokens and their tokenizer, see `TextTable`; in a released
+            bundle it is `llm` itself.
         precision: Precision of the encoder files.
         quant: Type of the decoder.
         precisions: Every encoder precision there is.
@@ -94,7 +96,7 @@ def open_aligner(
         BundleFileDamagedError: A file is cut off, corrupt or of another size than the manifest says.
         ManifestError: The manifest cannot be used.
         PrecisionNotFoundError: The bundle lacks the precision or type.
-        WrongModelError: The decoder is of another architecture.
+        WrongModelError: The decoder is of another architecture, or the files belong to different models.
     """
     folder = Path(path)
     manifest = read_folder(folder)
@@ -124,14 +126,21 @@ def aligner_of(
     frontend = find_file(manifest, folder, frontends, precision)
     backend = find_file(manifest, folder, backends, precision)
     llm = find_file(manifest, folder, Role.ALIGNER_LLM, quant)
-    text = find_file(manifest, folder, Role.ALIGNER_TEXT, text_quant(quant))
-    check_onnx(frontend)
-    check_onnx(backend)
-    decoder, table = check_gguf(llm), check_gguf(text)
-    rows = decoder.tensors["token_embd.weight"].shape
-    if rows[0] != table.tensors["token_embd.weight"].shape[0] or rows[1] < entry.classes:
+    # Released bundles have tokens, embeddings and head in one file.
+    text = llm
+    if any(file.role == Role.ALIGNER_TEXT for file in manifest.files):
+        text = find_file(manifest, folder, Role.ALIGNER_TEXT, text_quant(quant))
+    encoder = check_encoder(frontend, backend, precision=precision)
+    check_mel(manifest, encoder, frontend)
+    decoder, table = check_decoder(llm, quant=quant), check_gguf(text)
+    check_width(encoder, backend, decoder, llm)
+    check_tokens(text, table, ALIGNER_TOKENS)
+    rows, texts = (head.tensors["token_embd.weight"].shape for head in (decoder, table))
+    ids = (entry.timestamp_id, entry.audio_start_id, entry.audio_end_id)
+    if rows[0] != texts[0] or rows[1] < entry.classes or texts[1] <= max(ids):
         raise ManifestError(
-            f"does not fit {llm.name} and {text.name}: their rows or classes are others.", path=folder / MANIFEST_NAME
+            f"does not fit {llm.name} and {text.name}: their rows, classes or tokens are others.",
+            path=folder / MANIFEST_NAME,
         )
     return AlignerFiles(
         path=folder,

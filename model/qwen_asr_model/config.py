@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ._json import read_json
 from .errors import CheckpointError
 
 __all__ = ["AlignerConfig", "AudioConfig", "ModelConfig", "TextConfig", "conv_length", "read_config"]
@@ -109,7 +109,7 @@ class AlignerConfig:
     Attributes:
         classes: Rows of the head; class ``i`` means ``i * class_ms``.
         class_ms: Milliseconds between two classes.
-        timestamp_id: Token at whose position the head is read.
+        timestamp_id: Token at whose position the head is read; negative: the tokenizer knows.
     """
 
     classes: int
@@ -135,7 +135,7 @@ class ModelConfig:
 
 
 def read_config(file: Path) -> ModelConfig:
-    """Read ``config.json`` of an official checkpoint.
+    """Read ``config.json`` of an official checkpoint of either layout, see `read_checkpoint`.
 
     Args:
         file: The file.
@@ -146,28 +146,71 @@ def read_config(file: Path) -> ModelConfig:
     Raises:
         CheckpointError: The file is missing, not JSON, lacks a field, or describes another architecture.
     """
-    try:
-        root = json.loads(file.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"cannot be read ({error.strerror}).", path=file) from error
-    except ValueError as error:
-        raise CheckpointError("not JSON.", path=file) from error
-    fields = _Fields(root, file)
-    thinker = fields.table("thinker_config")
-    # The official code tells the two apart by this part of the name, too.
-    is_aligner = "forced_aligner" in str(thinker.values.get("model_type", ""))
-    config = ModelConfig(
-        audio=_audio(thinker.table("audio_config")),
-        text=_text(thinker.table("text_config")),
-        languages=tuple(str(name) for name in fields.values.get("support_languages") or ()),
-        aligner=_aligner(fields, thinker) if is_aligner else None,
-    )
+    fields = _Fields(read_json(file), file)
+    if "thinker_config" not in fields.values and "audio_config" in fields.values:
+        config = _flat(fields)
+    else:
+        thinker = fields.table("thinker_config")
+        # The official code tells the two apart by this part of the name, too.
+        is_aligner = "forced_aligner" in str(thinker.values.get("model_type", ""))
+        languages = fields.values.get("support_languages")
+        config = ModelConfig(
+            audio=_audio(thinker.table("audio_config")),
+            text=_text(thinker.table("text_config")),
+            languages=tuple(map(str, languages)) if isinstance(languages, list) else (),
+            aligner=_aligner(fields, thinker) if is_aligner else None,
+        )
     if config.audio.output_dim != config.text.hidden_size:
         raise CheckpointError(
             f"encoder rows have {config.audio.output_dim} values, the language model wants {config.text.hidden_size}.",
             path=file,
         )
     return config
+
+
+# What the flat layout need not write: the defaults of its configuration classes in transformers 5.
+_FLAT_AUDIO = {"num_mel_bins": 128, "n_window": 50, "n_window_infer": 800, "downsample_hidden_size": 480}
+_FLAT_AUDIO_NAMES = {
+    "num_hidden_layers": "encoder_layers",
+    "hidden_size": "d_model",
+    "num_attention_heads": "encoder_attention_heads",
+    "intermediate_size": "encoder_ffn_dim",
+}
+_FLAT_CLASS_MS = 80
+
+
+def _flat(root: _Fields) -> ModelConfig:
+    """The configuration of a ``-hf`` repository."""
+    text = root.table("text_config")
+    rope = text.values.get("rope_parameters") or text.values.get("rope_scaling") or {}
+    theta = rope.get("rope_theta") if isinstance(rope, Mapping) else None
+    values: dict[str, Any] = {"tie_word_embeddings": root.values.get("tie_word_embeddings", False), **text.values}
+    values.setdefault("rope_theta", theta)
+    # The sections are left out there: they have no effect.
+    half = values["head_dim"] // 2 if isinstance(values.get("head_dim"), int) else 0
+    values["rope_scaling"] = {"mrope_section": [half]}
+    audio: dict[str, Any] = {**_FLAT_AUDIO, "output_dim": values.get("hidden_size")}
+    for name, value in root.table("audio_config").values.items():
+        audio[_FLAT_AUDIO_NAMES.get(name, name)] = value
+    architectures = root.values.get("architectures")
+    is_aligner = "TokenClassification" in str(architectures) or "num_labels" in root.values
+    return ModelConfig(
+        audio=_audio(root.replaced("audio_config", audio)),
+        text=_text(root.replaced("text_config", values)),
+        aligner=_flat_aligner(root) if is_aligner else None,
+    )
+
+
+def _flat_aligner(root: _Fields) -> AlignerConfig:
+    labels = root.values.get("id2label")
+    classes = (
+        len(labels) if isinstance(labels, Mapping) and "num_labels" not in root.values else root.count("num_labels")
+    )
+    return AlignerConfig(
+        classes=classes,
+        class_ms=root.count("timestamp_segment_time") if "timestamp_segment_time" in root.values else _FLAT_CLASS_MS,
+        timestamp_id=root.count("timestamp_token_id") if "timestamp_token_id" in root.values else -1,
+    )
 
 
 class _Fields:
@@ -182,6 +225,10 @@ class _Fields:
 
     def table(self, name: str) -> _Fields:
         return _Fields(self._get(name), self._file, f"{self._where}{name}.")
+
+    def replaced(self, name: str, values: Mapping[str, Any]) -> _Fields:
+        """An inner table with other values."""
+        return _Fields(values, self._file, f"{self._where}{name}.")
 
     def count(self, name: str) -> int:
         value = self._get(name)

@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +16,9 @@ from ._languages import iso_codes
 from ._llm import QUANTS, text_quant, write_llm, write_text
 from ._precisions import PRECISIONS, make_precision
 from ._shapes import encoder_shapes
+from ._staging import staging
 from .checkpoint import Checkpoint, read_checkpoint
-from .errors import BundleError, ConversionError
+from .errors import ConversionError
 from .manifest import (
     DEFAULT_CONTEXT_TOKENS,
     MANIFEST_NAME,
@@ -30,7 +28,6 @@ from .manifest import (
     Manifest,
     Role,
     hash_file,
-    read_manifest,
 )
 from .vocabulary import AUDIO_END, AUDIO_START
 
@@ -38,10 +35,15 @@ __all__ = [
     "DEFAULT_ALIGNER_CHUNK_SECONDS",
     "DEFAULT_PRECISIONS",
     "DEFAULT_QUANTS",
+    "Job",
     "Part",
     "Progress",
+    "check_choice",
     "convert_checkpoint",
+    "encoder_jobs",
+    "file_name",
     "write_bundle",
+    "write_files",
 ]
 
 DEFAULT_PRECISIONS = ("int8",)
@@ -161,30 +163,24 @@ def write_bundle(
     progress: Progress | None = None,
 ) -> Path:
     """Write a bundle of one or two open checkpoints; see `convert_checkpoint`."""
-    _check_choice("precision", precisions, PRECISIONS)
+    check_choice("precision", precisions, PRECISIONS)
     for part in (model, aligner):
         if part is not None:
-            _check_choice("quantisation", part.quants, QUANTS)
+            check_choice("quantisation", part.quants, QUANTS)
     recogniser, aligner = _sorted_out(model, aligner)
     shared = recogniser is not None and aligner is not None and _shares_encoder(recogniser, aligner)
     report = progress or (lambda _file, _done, _total: None)
-    with _staging(out) as folder:
-        jobs: list[_Job] = []
+    with staging(out) as folder:
+        jobs: list[Job] = []
         if recogniser is not None:
-            jobs += _encoder_jobs(recogniser.checkpoint, precisions, (Role.FRONTEND, Role.BACKEND))
+            jobs += encoder_jobs(recogniser.checkpoint, precisions, (Role.FRONTEND, Role.BACKEND))
             jobs += _llm_jobs(recogniser, Role.LLM, name=name, licence=licence)
         if aligner is not None:
             if not shared:
-                jobs += _encoder_jobs(aligner.checkpoint, precisions, (Role.ALIGNER_FRONTEND, Role.ALIGNER_BACKEND))
+                jobs += encoder_jobs(aligner.checkpoint, precisions, (Role.ALIGNER_FRONTEND, Role.ALIGNER_BACKEND))
             jobs += _llm_jobs(aligner, Role.ALIGNER_LLM, name=name, licence=licence)
             jobs += _text_jobs(aligner, name=name, licence=licence)
-        entries = []
-        for number, job in enumerate(jobs):
-            report(job.name, number, len(jobs))
-            file = folder / job.name
-            job.write(file)
-            size, sha256 = file.stat().st_size, hash_file(file)
-            entries.append(FileEntry(name=job.name, role=job.role, variant=job.variant, size=size, sha256=sha256))
+        entries = write_files(jobs, folder, report)
         audio = model.checkpoint.config.audio
         manifest = Manifest(
             name=name,
@@ -198,12 +194,11 @@ def write_bundle(
             n_mels=audio.n_mels,
             chunk_frames=audio.chunk_frames,
             window_chunks=audio.window_chunks,
-            files=tuple(entries),
+            files=entries,
             tokenizer_sha256=model.checkpoint.vocabulary.digest(),
             aligner=None if aligner is None else _aligner_entry(aligner, shares_encoder=shared),
         )
         (folder / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8", newline="\n")
-        report(MANIFEST_NAME, len(jobs), len(jobs))
     return out
 
 
@@ -253,7 +248,7 @@ def _aligner_entry(aligner: Part, *, shares_encoder: bool) -> AlignerEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Job:
+class Job:
     """One file to write."""
 
     name: str
@@ -262,87 +257,62 @@ class _Job:
     write: Callable[[Path], None]
 
 
-def _encoder_jobs(checkpoint: Checkpoint, precisions: Sequence[str], roles: tuple[str, str]) -> Iterator[_Job]:
+def write_files(jobs: Sequence[Job], folder: Path, report: Progress) -> tuple[FileEntry, ...]:
+    """Write the files of a bundle and return what the manifest says about them; it is written last by the caller."""
+    entries = []
+    for number, job in enumerate(jobs):
+        report(job.name, number, len(jobs))
+        file = folder / job.name
+        job.write(file)
+        size, sha256 = file.stat().st_size, hash_file(file)
+        entries.append(FileEntry(name=job.name, role=job.role, variant=job.variant, size=size, sha256=sha256))
+    report(MANIFEST_NAME, len(jobs), len(jobs))
+    return tuple(entries)
+
+
+def encoder_jobs(checkpoint: Checkpoint, precisions: Sequence[str], roles: tuple[str, str]) -> Iterator[Job]:
+    """The two graphs of an encoder in every precision; ``roles`` are those of the frontend and the backend."""
     for variant in precisions:
         precision = make_precision(variant)
         for role, writer in zip(roles, (write_frontend, write_backend), strict=True):
-            yield _Job(
-                name=_file_name(role, variant, "onnx"),
+            yield Job(
+                name=file_name(role, variant, "onnx"),
                 role=role,
                 variant=variant,
                 write=partial(writer, checkpoint, precision),
             )
 
 
-def _llm_jobs(part: Part, role: str, *, name: str, licence: str) -> Iterator[_Job]:
+def _llm_jobs(part: Part, role: str, *, name: str, licence: str) -> Iterator[Job]:
     for quant in part.quants:
-        yield _Job(
-            name=_file_name(role, quant, "gguf"),
+        yield Job(
+            name=file_name(role, quant, "gguf"),
             role=role,
             variant=quant,
             write=partial(write_llm, part.checkpoint, quant, name=name, licence=licence),
         )
 
 
-def _text_jobs(part: Part, *, name: str, licence: str) -> Iterator[_Job]:
+def _text_jobs(part: Part, *, name: str, licence: str) -> Iterator[Job]:
     for quant in dict.fromkeys(text_quant(quant) for quant in part.quants):
-        yield _Job(
-            name=_file_name(Role.ALIGNER_TEXT, quant, "gguf"),
+        yield Job(
+            name=file_name(Role.ALIGNER_TEXT, quant, "gguf"),
             role=Role.ALIGNER_TEXT,
             variant=quant,
             write=partial(write_text, part.checkpoint, quant, name=name, licence=licence),
         )
 
 
-def _file_name(role: str, variant: str, ending: str) -> str:
+def file_name(role: str, variant: str, ending: str) -> str:
+    """Return what a file of a bundle is called."""
     model = "qwen3_asr" if role in Role.RECOGNISER else "qwen3"
     return f"{model}_{role}.{variant}.{ending}"
 
 
-def _check_choice(kind: str, chosen: Sequence[str], known: Sequence[str]) -> None:
+def check_choice(kind: str, chosen: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse no choice, one made twice, and one that is not known."""
     if not chosen or len(set(chosen)) != len(chosen):
         raise ConversionError(f"name at least one {kind}, and each only once.", hint=f"Known: {', '.join(known)}.")
     for one in chosen:
         if one not in known:
             raise ConversionError(f"unknown {kind} {one!r}.", hint=f"Known: {', '.join(known)}.")
-
-
-@contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that takes its place when the block ends well, and vanishes when it does not."""
-    old: tuple[str, ...] = ()
-    if out.exists() and any(out.iterdir()) if out.is_dir() else out.exists():
-        if not (out / MANIFEST_NAME).is_file():
-            raise ConversionError(
-                "something else is already there.", path=out, hint="Name a new folder, or an old bundle to replace."
-            )
-        try:
-            old = tuple(entry.name for entry in read_manifest(out / MANIFEST_NAME).files)
-        except BundleError:
-            old = ()
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        folder = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}.partial"
-        folder.mkdir()
-    except OSError as error:
-        raise ConversionError(f"cannot be written ({error.strerror}).", path=out) from error
-    try:
-        yield folder
-        _take_place(folder, out, old)
-    except OSError as error:
-        raise ConversionError(f"cannot be written ({error.strerror}).", path=out) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _take_place(folder: Path, out: Path, old: Sequence[str]) -> None:
-    if not out.exists():
-        folder.replace(out)
-        return
-    # The manifest goes last: until then the old one names sizes or hashes that no longer fit, so a half-replaced
-    # bundle is refused when it is opened.
-    new = sorted(folder.iterdir(), key=lambda file: file.name == MANIFEST_NAME)
-    for file in new:
-        file.replace(out / file.name)
-    for name in set(old) - {file.name for file in new}:
-        (out / name).unlink(missing_ok=True)

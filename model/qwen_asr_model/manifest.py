@@ -28,6 +28,7 @@ __all__ = [
 MANIFEST_NAME = "bundle.json"
 FORMAT = "qwen-asr-bundle"
 VERSION = 1
+_MAX_BYTES = 1 << 20
 
 
 DEFAULT_CONTEXT_TOKENS = 512
@@ -45,7 +46,8 @@ class Role:
     ALIGNER_LLM = "aligner_llm"
     ALIGNER_TEXT = "aligner_text"
     RECOGNISER = (FRONTEND, BACKEND, LLM)
-    ALL = (*RECOGNISER, ALIGNER_FRONTEND, ALIGNER_BACKEND, ALIGNER_LLM, ALIGNER_TEXT)
+    ALIGNER = (ALIGNER_FRONTEND, ALIGNER_BACKEND, ALIGNER_LLM)
+    ALL = (*RECOGNISER, *ALIGNER, ALIGNER_TEXT)
 
 
 class Family:
@@ -158,10 +160,12 @@ def read_manifest(file: Path) -> Manifest:
         ManifestError: It cannot be read, is not JSON, lacks a field, or has an unknown version.
     """
     try:
+        if file.stat().st_size > _MAX_BYTES:
+            raise ManifestError(f"longer than {_MAX_BYTES} bytes.", path=file, hint="Copy the bundle again.")
         raw = json.loads(file.read_bytes())
     except OSError as error:
         raise ManifestError(f"cannot be read ({error.strerror}).", path=file) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError("not JSON.", path=file, hint="Copy the bundle again.") from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise ManifestError(f"not a manifest (its format is not {FORMAT!r}).", path=file)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._json import read_json
 from .errors import CheckpointError
 
 __all__ = ["SafetensorsStore", "TensorEntry", "open_safetensors", "read_header"]
 
 _ITEM_SIZE = {"BF16": 2, "F16": 2, "F32": 4}
-# The format's own limit; a larger length field means the file is something else.
-_MAX_HEADER_BYTES = 100_000_000
+# Official headers have some 100 kB. The format allows 100 MB, which as JSON could take gigabytes to parse.
+_MAX_HEADER_BYTES = 16 << 20
+_MAX_DIMENSIONS = 8
+_MAX_BYTES = 1 << 48
+_BLOCK_VALUES = 1 << 23
+"""Values that are in memory at once while a tensor is streamed."""
 _AGAIN = "Download the checkpoint again."
 
 
@@ -78,7 +83,7 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
         raise CheckpointError(f"cannot be read ({error.strerror}).", path=file) from error
     try:
         header = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError("not a safetensors file (the header is not JSON).", path=file, hint=_AGAIN) from error
     if not isinstance(header, dict):
         raise CheckpointError("not a safetensors file (the header is not a table).", path=file, hint=_AGAIN)
@@ -94,16 +99,19 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
 
 def _entry(file: Path, name: str, value: Any, *, base: int, size: int) -> TensorEntry:
     try:
-        dtype = str(value["dtype"])
-        shape = tuple(int(n) for n in value["shape"])
-        begin, end = (int(n) for n in value["data_offsets"])
+        dtype, shape, (begin, end) = value["dtype"], tuple(value["shape"]), value["data_offsets"]
+        numbers = (*shape, begin, end)
+        if not isinstance(dtype, str) or len(shape) > _MAX_DIMENSIONS:
+            raise TypeError
+        if not all(isinstance(number, int) and -1 < number < _MAX_BYTES for number in numbers):
+            raise ValueError
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"corrupt: the entry of tensor {name} is malformed.", path=file, hint=_AGAIN) from error
     if dtype not in _ITEM_SIZE:
         raise CheckpointError(
             f"tensor {name} is stored as {dtype}.", path=file, hint=f"Only {', '.join(_ITEM_SIZE)} can be converted."
         )
-    if min(shape, default=0) < 0 or begin < 0 or end - begin != math.prod(shape) * _ITEM_SIZE[dtype]:
+    if end - begin != math.prod(shape) * _ITEM_SIZE[dtype]:
         raise CheckpointError(
             f"corrupt: tensor {name} has {end - begin} bytes for shape {shape}.", path=file, hint=_AGAIN
         )
@@ -115,7 +123,7 @@ def _entry(file: Path, name: str, value: Any, *, base: int, size: int) -> Tensor
 
 
 class SafetensorsStore:
-    """Tensors of a checkpoint, memory-mapped; only the tensor being loaded takes memory.
+    """Tensors of a checkpoint; only what is being loaded takes memory.
 
     Args:
         entries: Every tensor by name.
@@ -145,20 +153,23 @@ class SafetensorsStore:
             CheckpointError: There is no such tensor, the file cannot be read, or a value is not finite.
         """
         entry = self._find(name)
-        raw_type = "<f4" if entry.dtype == "F32" else "<f2" if entry.dtype == "F16" else "<u2"
-        try:
-            raw = np.memmap(entry.file, raw_type, "r", offset=entry.offset, shape=(math.prod(entry.shape),))
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"tensor {name} cannot be read ({error}).", path=entry.file) from error
-        if entry.dtype == "BF16":
-            # bfloat16 is the upper half of a float32.
-            values = (raw.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        else:
-            values = raw.astype(np.float32)
-        if not np.isfinite(values).all():
-            raise CheckpointError(f"corrupt: tensor {name} holds values that are not finite.", path=entry.file)
-        shaped: npt.NDArray[np.float32] = values.reshape(entry.shape)
-        return shaped
+        return _read(name, entry, 0, math.prod(entry.shape)).reshape(entry.shape)
+
+    def blocks(self, name: str) -> Iterator[npt.NDArray[np.float32]]:
+        """Read one tensor a few rows at a time.
+
+        Yields:
+            Fresh float32 arrays that put together along the first axis are the tensor.
+
+        Raises:
+            CheckpointError: As `load`.
+        """
+        entry = self._find(name)
+        rows, width = entry.shape[0] if entry.shape else 1, math.prod(entry.shape[1:])
+        step = max(1, _BLOCK_VALUES // max(width, 1))
+        for begin in range(0, rows, step):
+            end = min(begin + step, rows)
+            yield _read(name, entry, begin * width, end * width).reshape(-1, *entry.shape[1:])
 
     def _find(self, name: str) -> TensorEntry:
         try:
@@ -167,6 +178,28 @@ class SafetensorsStore:
             raise CheckpointError(
                 f"the checkpoint has no tensor {name}.", hint="Is it a Qwen3-ASR checkpoint in the official layout?"
             ) from None
+
+
+def _read(name: str, entry: TensorEntry, begin: int, end: int) -> npt.NDArray[np.float32]:
+    """Values ``begin`` to ``end`` of a tensor, float32 in one dimension."""
+    raw_type = np.dtype({"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[entry.dtype])
+    try:
+        raw = np.fromfile(entry.file, raw_type, end - begin, offset=entry.offset + begin * raw_type.itemsize)
+    except OSError as error:
+        raise CheckpointError(f"tensor {name} cannot be read ({error}).", path=entry.file) from error
+    if len(raw) != end - begin:
+        raise CheckpointError(f"tensor {name} cannot be read (cut off).", path=entry.file, hint=_AGAIN)
+    if entry.dtype == "BF16":
+        # bfloat16 is the upper half of a float32.
+        wide = raw.astype(np.uint32)
+        wide <<= np.uint32(16)
+        values = wide.view(np.float32)
+    else:
+        values = raw.astype(np.float32)
+    # The sum of finite values is finite here: in float64 nothing that float32 holds can overflow.
+    if not np.isfinite(values.sum(dtype=np.float64)):
+        raise CheckpointError(f"corrupt: tensor {name} holds values that are not finite.", path=entry.file)
+    return values
 
 
 def open_safetensors(folder: Path) -> SafetensorsStore:
@@ -190,8 +223,8 @@ def open_safetensors(folder: Path) -> SafetensorsStore:
             f"no {single.name} and no {index.name} here.", path=folder, hint="Is this the folder of a checkpoint?"
         )
     try:
-        weight_map = {str(name): str(file) for name, file in json.loads(index.read_bytes())["weight_map"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        weight_map = {str(name): str(file) for name, file in read_json(index)["weight_map"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError("not a safetensors index.", path=index, hint=_AGAIN) from error
     headers: dict[str, dict[str, TensorEntry]] = {}
     for file in sorted(set(weight_map.values())):

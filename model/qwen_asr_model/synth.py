@@ -11,13 +11,14 @@ import math
 import os
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from ._checkpoint_writer import write_checkpoint
 from ._shapes import tensor_shapes
 from .checkpoint import Checkpoint
 from .config import AlignerConfig, AudioConfig, ModelConfig, TextConfig
@@ -32,7 +33,7 @@ from .convert import (
 from .errors import CheckpointError, ConversionError
 from .vocabulary import AUDIO_END, AUDIO_START, END_OF_TURN, TIMESTAMP, TokenType, Vocabulary, byte_alphabet
 
-__all__ = ["SIZES", "synthesize", "synthetic_checkpoint"]
+__all__ = ["SIZES", "synthesize", "synthesize_checkpoint", "synthetic_checkpoint"]
 
 # Ids of the official tokenizer, counted from the first token after the plain ones (151643).
 _FIRST_SPECIAL = 151643
@@ -47,6 +48,7 @@ _SPECIAL = {
     TIMESTAMP: 151705,
 }
 _PADDING = "<|endoftext|>"
+_BLOCK_VALUES = 1 << 23
 # Merges that let the prompt's own words be single tokens, as in a trained vocabulary.
 _WORDS = ("system", "user", "assistant", "language", "English", "None")
 
@@ -187,6 +189,27 @@ def synthesize(
     )
 
 
+def synthesize_checkpoint(size: str, out: str | os.PathLike[str], *, seed: int = 0, layout: str = "nested") -> Path:
+    """Write a checkpoint with random weights, as the official ones are laid out: bfloat16, 1.7B in two shards.
+
+    The same arguments give the same bytes. Converting it gives the bundle that `synthesize` writes with the same seed,
+    but for the rounding of the weights to bfloat16.
+
+    Args:
+        size: One of `SIZES`.
+        out: Folder to write; it must be empty.
+        seed: Seed of the weights.
+        layout: ``"nested"`` as the authors publish it, or ``"flat"`` as the ``-hf`` repositories do.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConversionError: The size or layout is unknown, or the folder cannot be written.
+    """
+    return write_checkpoint(synthetic_checkpoint(size, seed=seed), Path(out), layout=layout)
+
+
 def synthetic_checkpoint(size: str | ModelConfig, *, seed: int = 0) -> Checkpoint:
     """Return a checkpoint whose tensors are made up as they are asked for.
 
@@ -229,19 +252,25 @@ class _RandomTensors:
             raise CheckpointError(f"the checkpoint has no tensor {name}.") from None
 
     def load(self, name: str) -> npt.NDArray[np.float32]:
+        return np.concatenate(list(self.blocks(name)))
+
+    def blocks(self, name: str) -> Iterator[npt.NDArray[np.float32]]:
         shape = self.shape(name)
-        # Seeded by name: the order in which tensors are asked for does not matter.
+        # Seeded by name: the order in which tensors are asked for does not matter. Blocks of one tensor go on where
+        # the one before ended, so that they are the same whatever their size.
         random = np.random.default_rng((self._seed, zlib.crc32(name.encode())))
-        values = random.standard_normal(shape, np.float32)
-        if len(shape) > 1:
-            # The embedding's rows are looked up, not summed; small rows also keep the logits of a tied head sane.
-            fan_in = math.prod(shape[1:])
-            values *= np.float32(1 / math.sqrt(fan_in))
-        elif name.endswith(".bias"):
-            values *= np.float32(0.01)
-        else:
-            values = 1 + values * np.float32(0.05)
-        return values
+        fan_in = math.prod(shape[1:])
+        step = max(1, _BLOCK_VALUES // fan_in)
+        for begin in range(0, shape[0], step):
+            values = random.standard_normal((min(step, shape[0] - begin), *shape[1:]), np.float32)
+            if len(shape) > 1:
+                # The embedding's rows are looked up, not summed; small rows also keep the logits of a tied head sane.
+                values *= np.float32(1 / math.sqrt(fan_in))
+            elif name.endswith(".bias"):
+                values *= np.float32(0.01)
+            else:
+                values = 1 + values * np.float32(0.05)
+            yield values
 
 
 def _vocabulary(size: int) -> Vocabulary:

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from ._json import read_json
 from .errors import CheckpointError
 
 __all__ = [
@@ -33,9 +35,11 @@ class TokenType(IntEnum):
     """Kinds of token, numbered as in GGUF."""
 
     NORMAL = 1
+    UNKNOWN = 2
     CONTROL = 3
     USER_DEFINED = 4
     UNUSED = 5
+    BYTE = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,14 @@ class Vocabulary:
             raise CheckpointError(f"the tokenizer has no {token}.", hint="Is it a Qwen3-ASR checkpoint?")
         return self.tokens.index(token)
 
+    def byte_id(self, byte: int) -> int:
+        """Return the id of a single byte, which every byte-level vocabulary has.
+
+        Raises:
+            CheckpointError: This one has not.
+        """
+        return self.find(byte_alphabet()[byte])
+
     def digest(self) -> str:
         """Return a SHA-256 that two vocabularies share only if they turn every text into the same ids."""
         spelled = [
@@ -89,7 +101,7 @@ def byte_alphabet() -> list[str]:
 
 
 def read_vocabulary(folder: Path, *, size: int) -> Vocabulary:
-    """Read ``vocab.json``, ``merges.txt`` and ``tokenizer_config.json``.
+    """Read ``vocab.json``, ``merges.txt`` and ``tokenizer_config.json``, or ``tokenizer.json`` for the first two.
 
     Ids that no file spells are filled with ``[PAD<id>]``, which never match any text.
 
@@ -103,21 +115,29 @@ def read_vocabulary(folder: Path, *, size: int) -> Vocabulary:
     Raises:
         CheckpointError: A file is missing or malformed, an id lies beyond the table, or there is no ``<|im_end|>``.
     """
-    plain = _json(folder / "vocab.json")
     settings = _json(folder / "tokenizer_config.json")
     tokens: list[str | None] = [None] * size
     types = [TokenType.UNUSED] * size
+    whole = folder / "tokenizer.json"
+    if (folder / "vocab.json").is_file() or not whole.is_file():
+        plain = _json(folder / "vocab.json")
+        plain_file, merges = folder / "vocab.json", _merges(folder / "merges.txt")
+        added_file, added = folder / "tokenizer_config.json", settings.get("added_tokens_decoder") or {}
+    else:
+        plain_file = added_file = whole
+        plain, merges, added = _whole_tokenizer(whole)
     for spelling, token in plain.items():
-        _place(tokens, types, folder / "vocab.json", token, spelling, TokenType.NORMAL)
-    added = settings.get("added_tokens_decoder") or {}
+        _place(tokens, types, plain_file, token, spelling, TokenType.NORMAL)
+    if not isinstance(added, dict):
+        raise CheckpointError("added_tokens_decoder is not a table.", path=added_file)
     for token, entry in added.items():
         try:
             number, spelling, special = int(token), entry["content"], bool(entry.get("special", False))
+            control = special or (spelling.startswith("<|") and spelling.endswith("|>"))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise CheckpointError(f"malformed added token {token}.", path=folder / "tokenizer_config.json") from error
-        control = special or (spelling.startswith("<|") and spelling.endswith("|>"))
+            raise CheckpointError(f"malformed added token {token}.", path=added_file) from error
         kind = TokenType.CONTROL if control else TokenType.USER_DEFINED
-        _place(tokens, types, folder / "tokenizer_config.json", number, spelling, kind)
+        _place(tokens, types, added_file, number, spelling, kind)
     complete = tuple(f"[PAD{number}]" if token is None else token for number, token in enumerate(tokens))
     if END_OF_TURN not in complete:
         raise CheckpointError(f"the tokenizer has no {END_OF_TURN}.", path=folder)
@@ -126,7 +146,7 @@ def read_vocabulary(folder: Path, *, size: int) -> Vocabulary:
     return Vocabulary(
         tokens=complete,
         types=tuple(types),
-        merges=_merges(folder / "merges.txt"),
+        merges=merges,
         eos_id=complete.index(END_OF_TURN),
         padding_id=complete.index(padding) if padding in complete else None,
         chat_template=_chat_template(folder, settings),
@@ -136,12 +156,33 @@ def read_vocabulary(folder: Path, *, size: int) -> Vocabulary:
 def _place(
     tokens: list[str | None], types: list[TokenType], file: Path, number: Any, spelling: str, kind: TokenType
 ) -> None:
-    if not isinstance(number, int) or not 0 <= number < len(tokens):
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(tokens):
         raise CheckpointError(
             f"token {spelling!r} has id {number}, the embedding table has {len(tokens)} rows.", path=file
         )
     tokens[number] = spelling
     types[number] = kind
+
+
+def _whole_tokenizer(file: Path) -> tuple[dict[str, Any], tuple[str, ...], dict[str, Any]]:
+    """Plain tokens, merge rules and added tokens of a ``tokenizer.json``."""
+    table = _json(file)
+    try:
+        model = table["model"]
+        rules = [" ".join(rule) if isinstance(rule, list) else rule for rule in model["merges"]]
+        added = {str(entry["id"]): entry for entry in table.get("added_tokens") or []}
+        plain = dict(model["vocab"].items())
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError("not a byte-level BPE tokenizer.", path=file) from error
+    return plain, _checked_merges(rules, file), added
+
+
+def _checked_merges(rules: Iterable[Any], file: Path) -> tuple[str, ...]:
+    checked = tuple(rules)
+    for rule in checked:
+        if not isinstance(rule, str) or rule.count(" ") != 1:
+            raise CheckpointError(f"malformed merge rule {rule!r}.", path=file)
+    return checked
 
 
 def _merges(file: Path) -> tuple[str, ...]:
@@ -151,26 +192,20 @@ def _merges(file: Path) -> tuple[str, ...]:
         raise CheckpointError(f"cannot be read ({error}).", path=file) from error
     if lines and lines[0].startswith("#version"):
         lines = lines[1:]
-    rules = tuple(rule for rule in (line.rstrip("\r") for line in lines) if rule)
-    for rule in rules:
-        if rule.count(" ") != 1:
-            raise CheckpointError(f"malformed merge rule {rule!r}.", path=file)
-    return rules
+    return _checked_merges((rule for rule in (line.rstrip("\r") for line in lines) if rule), file)
 
 
 def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
+    plain = folder / "chat_template.jinja"
+    if plain.is_file():
+        return plain.read_text(encoding="utf-8", errors="replace")
     separate = folder / "chat_template.json"
     template = (_json(separate) if separate.is_file() else settings).get("chat_template")
     return template if isinstance(template, str) else None
 
 
 def _json(file: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(file.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"cannot be read ({error.strerror}).", path=file) from error
-    except ValueError as error:
-        raise CheckpointError("not JSON.", path=file) from error
+    value = read_json(file)
     if not isinstance(value, dict):
         raise CheckpointError("not a JSON table.", path=file)
     return value

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import struct
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -245,6 +249,87 @@ def tools() -> SimpleNamespace:
         write_checkpoint=write_checkpoint,
         write_safetensors=write_safetensors,
     )
+
+
+def _program(file: Path) -> ModuleType:
+    """Return a Python file as a module."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def foreign() -> ModuleType:
+    """``foreign_models.py``: models as others write them."""
+    return _program(Path(__file__).parent / "foreign_models.py")
+
+
+@pytest.fixture(scope="session")
+def demo_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The bundled model and its forced aligner as checkpoints, which do understand speech. Do not write into them."""
+    golden = Path(__file__).parent.parent / "golden"
+    packing = _program(golden / "pack_checkpoint.py")
+    folder = tmp_path_factory.mktemp("demo")
+    packing.unpack(golden / "checkpoint", folder)
+    return folder / packing.RECOGNISER, folder / packing.ALIGNER
+
+
+@pytest.fixture
+def within() -> Callable[[float], AbstractContextManager[None]]:
+    """Measure what happens in a block, and fail where it took longer than some seconds."""
+
+    @contextmanager
+    def limit(seconds: float) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        assert time.monotonic() - started < seconds
+
+    return limit
+
+
+def _clip(file: Path) -> np.ndarray:
+    from qwen_asr_plugin.media import choose_track, find_ffmpeg, open_audio, probe
+
+    found = probe(file, find_ffmpeg())
+    with open_audio(found, choose_track(found), find_ffmpeg()) as stream:
+        return np.concatenate(list(stream))
+
+
+@pytest.fixture(scope="session")
+def speech(speech_folder: Path) -> tuple[np.ndarray, str]:
+    """Log-mel of a clip, and what is said in it."""
+    from qwen_asr_plugin.audio import log_mel
+
+    lines = (speech_folder / "transcripts.tsv").read_text(encoding="utf-8").splitlines()
+    texts = {line.split("\t")[0]: line.split("\t")[-1] for line in lines}
+    return log_mel(_clip(speech_folder / "05-hibari.flac")), texts["05-hibari.flac"]
+
+
+@pytest.fixture(scope="session")
+def transcribe(speech_folder: Path) -> Callable[..., Any]:
+    """What the engine hears in some clips with the bundle in a folder; with ``times``, when it hears it, too."""
+    from qwen_asr_plugin.engine.recognizer import load_model
+    from qwen_asr_plugin.options import EngineOptions
+
+    clips = [_clip(speech_folder / f"{name}.flac") for name in ("05-hibari", "29-hibari")]
+
+    def run(folder: Path, *, times: bool = False) -> Any:
+        model = load_model(EngineOptions(model=folder, lanes=1, threads=2))
+        lane = model.recognizer()
+        try:
+            spoken = [lane.recognize(clip, align=times) for clip in clips]
+        finally:
+            lane.close()
+            model.close()
+        texts = [one.text for one in spoken]
+        if not times:
+            return texts
+        return texts, [np.array([(unit.start_ms, unit.stop_ms) for unit in one.aligned]).ravel() for one in spoken]
+
+    return run
 
 
 @pytest.fixture(scope="session")

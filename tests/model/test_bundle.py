@@ -166,14 +166,13 @@ def released(bundle_copy: Path) -> Path:
     for file in bundle_copy.iterdir():
         if "int4" not in file.name and "q4_0" not in file.name:
             file.unlink()
-    (bundle_copy / "qwen3_asr_llm.q4_0.gguf").rename(bundle_copy / "qwen3_asr_llm.q4_k.gguf")
     (bundle_copy / "readme.txt").write_text("not part of it")
     return bundle_copy
 
 
 def test_a_folder_without_a_manifest(released: Path) -> None:
     bundle = open_bundle(released)
-    assert (bundle.precision, bundle.quant) == ("int4", "q4_k")
+    assert (bundle.precision, bundle.quant) == ("int4", "q4_0")
     assert bundle.max_chunk_seconds == 30.0
     assert (bundle.chunk_frames, bundle.window_chunks, bundle.n_mels) == (100, 8, 128)
     assert bundle.languages == ()
@@ -207,14 +206,14 @@ def test_other_contents_under_the_right_name(released: Path) -> None:
 
 
 def test_a_model_of_another_architecture(released: Path) -> None:
-    file = released / "qwen3_asr_llm.q4_k.gguf"
+    file = released / "qwen3_asr_llm.q4_0.gguf"
     file.write_bytes(file.read_bytes().replace(b"qwen3", b"llama"))
     with pytest.raises(WrongModelError, match="llama"):
         open_bundle(released)
 
 
 def test_a_gguf_that_is_no_language_model(released: Path) -> None:
-    writer = gguf.GGUFWriter(released / "qwen3_asr_llm.q4_k.gguf", "qwen3vl")
+    writer = gguf.GGUFWriter(released / "qwen3_asr_llm.q4_0.gguf", "qwen3vl")
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
@@ -223,7 +222,7 @@ def test_a_gguf_that_is_no_language_model(released: Path) -> None:
 
 
 def test_half_of_a_folder_without_a_manifest(released: Path) -> None:
-    (released / "qwen3_asr_llm.q4_k.gguf").unlink()
+    (released / "qwen3_asr_llm.q4_0.gguf").unlink()
     with pytest.raises(BundleFileMissingError, match="llm"):
         open_bundle(released)
     (released / "qwen3_asr_encoder_backend.int4.onnx").unlink()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -181,6 +182,9 @@ def test_fp16_refuses_values_it_cannot_hold(tiny: Checkpoint, tmp_path: Path) ->
 
         def load(self, name: str) -> np.ndarray:
             return tiny.tensors.load(name) + (1e5 if "conv_out" in name else 0)
+
+        def blocks(self, name: str) -> Iterator[np.ndarray]:
+            yield self.load(name)
 
     loud = Checkpoint(config=tiny.config, vocabulary=tiny.vocabulary, tensors=Loud())
     with pytest.raises(ConversionError, match="conv_out"):
