@@ -74,8 +74,8 @@ def demuxers(ffmpeg: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
-    """Run ffmpeg to its end without a terminal.
+def run(command: list[str], data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run ffmpeg to its end without a terminal; `data` is its standard input.
 
     Raises:
         FfmpegError: The program cannot be started.
@@ -83,7 +83,8 @@ def run(command: list[str]) -> subprocess.CompletedProcess[bytes]:
     try:
         return subprocess.run(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if data is None else None,
+            input=data,
             capture_output=True,
             check=False,
             creationflags=CREATION_FLAGS,

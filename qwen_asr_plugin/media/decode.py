@@ -28,6 +28,7 @@ from qwen_asr_plugin.media.command import CREATION_FLAGS, input_options, media_u
 from qwen_asr_plugin.media.decode_log import DecodeLog
 from qwen_asr_plugin.media.facts import AudioTrack, MediaProbe
 from qwen_asr_plugin.media.ffmpeg_binary import FfmpegTools
+from qwen_asr_plugin.media.pipe import PIPE_URL
 from subtitle_hooks import MediaDamagedError, RequestError
 
 __all__ = ["SAMPLE_RATE_HZ", "AudioStream", "open_audio"]
@@ -84,7 +85,7 @@ class AudioStream:
         try:
             self._process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if probe.pipe is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 bufsize=8 * channels * _BLOCK_SAMPLES,
@@ -96,6 +97,7 @@ class AudioStream:
             raise FfmpegError(f"This program cannot be started ({error}).", path=command[0]) from error
         self._drain = threading.Thread(target=self._read_messages, name="ffmpeg-stderr", daemon=True)
         self._drain.start()
+        self._feeder = None if probe.pipe is None else probe.pipe.feed(self._pipe(self._process.stdin))
         self._blocks = self._read_blocks()
         _open.add(self)
 
@@ -135,6 +137,9 @@ class AudioStream:
             self._process.kill()
         self._process.wait()
         self._drain.join()
+        if self._probe.pipe is not None and self._feeder is not None:
+            self._probe.pipe.stop()
+            self._feeder.join()
 
     def _read_blocks(self) -> Generator[npt.NDArray[np.float32], None, None]:
         stdout = self._pipe(self._process.stdout)
@@ -251,7 +256,8 @@ def open_audio(
             path=probe.path,
             hint="Choose an earlier start.",
         )
-    seek_ms = start_ms - probe.clock_offset_ms if start_ms > max(0, probe.clock_offset_ms) else 0
+    skip_ms = start_ms - probe.clock_offset_ms if start_ms > max(0, probe.clock_offset_ms) else 0
+    seek_ms = skip_ms if probe.pipe is None else 0  # a pipe is decoded up to the start
     first_ms = max(start_ms, probe.clock_offset_ms)
     if not probe.zero_based and (probe.has_video or len(probe.tracks) > 1):
         first_ms = max(first_ms, _late_start_ms(probe, track, tools, seek_ms))
@@ -264,7 +270,7 @@ def open_audio(
     first_sample = 0 if seek_ms else max(0, -probe.clock_offset_ms) * SAMPLE_RATE_HZ // 1000
     channels = 2 if track.channels == 2 else 1  # two are averaged here, more by ffmpeg
     audio = (
-        _input(tools, seek_ms)[f"a:{track.index}"]
+        _input(probe, tools, seek_ms)[f"a:{track.index}"]
         .filter(
             "aresample",
             SAMPLE_RATE_HZ,
@@ -276,6 +282,8 @@ def open_audio(
         .filter("aformat", sample_fmts="flt", channel_layouts="stereo" if channels == 2 else "mono")
     )
     limit = {} if length_ms is None else {"t": f"{length_ms / 1000:.3f}"}
+    if skip_ms > seek_ms:
+        limit["ss"] = f"{skip_ms / 1000:.3f}"
     output = audio.output("pipe:1", format="f32le", acodec="pcm_f32le", **limit)
     command = _command(output, probe, tools, "level+warning")
     return AudioStream(
@@ -289,14 +297,16 @@ def open_audio(
     )
 
 
-def _input(tools: FfmpegTools, seek_ms: int) -> ffmpeg.nodes.FilterableStream:
+def _input(probe: MediaProbe, tools: FfmpegTools, seek_ms: int) -> ffmpeg.nodes.FilterableStream:
+    if probe.pipe is not None:
+        return ffmpeg.input(_HERE, **probe.pipe.input_options(tools))
     seek = {"ss": f"{seek_ms / 1000:.3f}"} if seek_ms else {}
     return ffmpeg.input(_HERE, **seek, **input_options(tools))
 
 
 def _command(output: ffmpeg.nodes.OutputStream, probe: MediaProbe, tools: FfmpegTools, level: str) -> list[str]:
     words = output.global_args("-hide_banner", "-nostdin", "-loglevel", level).compile(cmd=str(tools.ffmpeg))
-    words[words.index(_HERE)] = media_url(probe.path)
+    words[words.index(_HERE)] = media_url(probe.path) if probe.pipe is None else PIPE_URL
     return list(words)
 
 
@@ -307,8 +317,9 @@ def _sound(block: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 def _late_start_ms(probe: MediaProbe, track: AudioTrack, tools: FfmpegTools, seek_ms: int) -> int:
     """Ask ffmpeg by how much it shifts this track beyond the start of the file, in milliseconds."""
-    nothing = _input(tools, seek_ms)[f"a:{track.index}"].output("pipe:1", format="null", t=0)
-    messages = run(_command(nothing, probe, tools, "level+verbose")).stderr.decode("utf-8", "replace")
+    nothing = _input(probe, tools, seek_ms)[f"a:{track.index}"].output("pipe:1", format="null", t=0)
+    head = None if probe.pipe is None else probe.pipe.head
+    messages = run(_command(nothing, probe, tools, "level+verbose"), head).stderr.decode("utf-8", "replace")
     found = _LATE_START.search(messages)
     return round(int(found[1]) / 1000) if found else 0
 

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import io
 from collections import deque
-from pathlib import Path
 from typing import Final
 
 from qwen_asr_plugin.media.command import error_lines
@@ -67,7 +67,7 @@ class DecodeLog:
             shortfall_ms: How much earlier the audio ended than the file's stated end, 0 if nothing is stated.
         """
         names = self._probe.container.split(",")
-        if "wav" in names and self._partial_packet and not (self._open_ended or _is_placeholder(self._probe.path)):
+        if "wav" in names and self._partial_packet and not (self._open_ended or _is_placeholder(self._probe)):
             return True
         if shortfall_ms <= _TOLERATED_SHORTFALL_MS + max(0, self._probe.clock_offset_ms):
             return False
@@ -76,9 +76,9 @@ class DecodeLog:
         return stated or bool(late and self.errors(delivered))
 
 
-def _is_placeholder(wav: Path) -> bool:
+def _is_placeholder(wav: MediaProbe) -> bool:
     """Say whether a WAV states 2 GiB or more of audio, as recorders do that cannot fill in the length later."""
-    with wav.open("rb") as file:
+    with wav.path.open("rb") if wav.pipe is None else io.BytesIO(wav.pipe.head) as file:
         file.seek(12)
         for _ in range(_MOST_WAV_CHUNKS):
             head = file.read(8)

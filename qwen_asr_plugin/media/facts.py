@@ -6,6 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qwen_asr_plugin.media.pipe import PipedMedia
 
 __all__ = ["AudioTrack", "MediaProbe", "describe_media", "known"]
 
@@ -53,6 +57,7 @@ class MediaProbe:
         clock_offset_ms: Media time of what ffmpeg calls zero after rebasing the file's time stamps to its first one.
         tracks: Audio streams in file order.
         has_video: True if there is a moving picture (cover art is none).
+        pipe: Where the media comes from when it is no file; `path` is only a name then.
     """
 
     path: Path
@@ -61,6 +66,7 @@ class MediaProbe:
     clock_offset_ms: int
     tracks: tuple[AudioTrack, ...]
     has_video: bool
+    pipe: PipedMedia | None = None
 
     @property
     def zero_based(self) -> bool:

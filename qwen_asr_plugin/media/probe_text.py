@@ -14,7 +14,7 @@ from typing import Final
 
 from qwen_asr_plugin.media.facts import AudioTrack, MediaProbe, describe_media, known
 
-__all__ = ["parse_listing"]
+__all__ = ["parse_listing", "without_groups"]
 
 _INPUT: Final = re.compile(r"^Input #0, (?P<container>\S+), from '", re.MULTILINE)
 _DURATION: Final = re.compile(
@@ -57,7 +57,7 @@ def parse_listing(listing: str, *, path: Path, url: str) -> MediaProbe | None:
         return None
     shown_url = re.sub(r"[\x00-\x07\x0e-\x1f]", "?", url)  # as ffmpeg's log does
     after = listing.find(f"{shown_url}':", header.end())
-    body = listing[after + len(shown_url) if after >= 0 else header.end() :].splitlines()
+    body = without_groups(listing[after + len(shown_url) if after >= 0 else header.end() :].splitlines())
     duration_s = start_s = None
     has_video = False
     tracks: dict[int, AudioTrack] = {}
@@ -95,6 +95,17 @@ def parse_listing(listing: str, *, path: Path, url: str) -> MediaProbe | None:
         tracks=tracks.values(),
         has_video=has_video,
     )
+
+
+def without_groups(lines: list[str]) -> list[str]:
+    """Take back the indentation of streams that ffmpeg (from version 8 on) lists under a heading "Stream group"."""
+    plain = []
+    in_group = False
+    for line in lines:
+        if not line.startswith("    "):
+            in_group = line.startswith("  Stream group #0:")
+        plain.append(line[2:] if in_group and line.startswith("    ") else line)
+    return plain
 
 
 def _field(fields: list[str], pattern: str) -> int | None:
