@@ -21,14 +21,16 @@ from qwen_asr_plugin.alignment import TimedWord, Unit, align_words, estimate_wor
 from qwen_asr_plugin.audio import find_chunks
 from qwen_asr_plugin.engine import EngineInfo, Recognition, WorkTimes, peak_memory_bytes, shared_engine
 from qwen_asr_plugin.languages import iso_code
-from qwen_asr_plugin.media import AudioTrack, MediaProbe, choose_track, find_ffmpeg, open_audio, probe
+from qwen_asr_plugin.media import AudioTrack, MediaProbe, PipedMedia, choose_track, find_ffmpeg, open_audio, probe
 from qwen_asr_plugin.options import EngineOptions, parse_options
 from qwen_asr_plugin.progress import ProgressMeter
 from qwen_asr_plugin.subtitles import CueBuilder, get_norm
+from qwen_asr_plugin.subtitles.shaping import ShapingOptions, check_shaping, shape_words
 from subtitle_hooks import (
     AudioTrackInfo,
     CancelledError,
     Events,
+    LogLevel,
     MediaInfo,
     RequestError,
     Segment,
@@ -69,8 +71,13 @@ def media_info(request: SubtitleRequest) -> MediaInfo:
     )
 
 
-def generate(request: SubtitleRequest, events: Events) -> Transcript:
+def generate(request: SubtitleRequest, events: Events, *, pipe: PipedMedia | None = None) -> Transcript:
     """Check the request and the media file at once, and return a transcript that does the work as it is iterated.
+
+    Args:
+        request: What to work on.
+        events: Told what happens.
+        pipe: Media to read instead of ``request.media``, which is only a name then.
 
     Raises:
         SubtitleError: See `qwen_asr_plugin.errors`; errors of the recognition come out of the iteration.
@@ -80,7 +87,10 @@ def generate(request: SubtitleRequest, events: Events) -> Transcript:
     options = _options(request)
     language = iso_code(request.language) if request.language else None
     norm = get_norm(request.norm)
-    found = probe(Path(request.media), find_ffmpeg(options.ffmpeg))
+    shaping = ShapingOptions(itn=options.itn, script=options.chinese_script, remove_fillers=options.remove_fillers)
+    check_shaping(shaping)
+    tools = find_ffmpeg(options.ffmpeg)
+    found = probe(Path(request.media), tools) if pipe is None else pipe.probe(tools)
     track = choose_track(found, index=request.track, language=request.track_language)
     job = _Job(
         request=request,
@@ -89,6 +99,7 @@ def generate(request: SubtitleRequest, events: Events) -> Transcript:
         found=found,
         track=track,
         builder=CueBuilder(norm),
+        shaping=shaping,
         events=events,
         range_ms=_range_ms(request, found),
     )
@@ -125,6 +136,7 @@ class _Job:
     found: MediaProbe
     track: AudioTrack
     builder: CueBuilder
+    shaping: ShapingOptions
     events: Events
     range_ms: int | None
     started: float = field(default_factory=time.perf_counter)
@@ -206,7 +218,7 @@ class _Job:
         self.speech_ms += sum(span.end_ms - span.start_ms for span in recognition.spans)
         if recognition.language:
             self.heard[recognition.language] += len(recognition.text)
-        words = self._timed_words(recognition)
+        words = shape_words(self._timed_words(recognition), recognition.language, self.shaping)
         self.words += len(words)
         self.estimated_words += sum(word.estimated for word in words)
         self.repaired_words += sum(word.repaired for word in words)
@@ -226,7 +238,8 @@ class _Job:
             self.implausible_chunks += 1
             if self.aligner_is_lost():
                 self._notice(
-                    "The forced aligner of this model puts words where nobody speaks; word times are estimated instead."
+                    "The forced aligner of this model leaves much speech without words; word times are estimated.",
+                    "info",
                 )
         return estimate_words(text, spans, start_ms=begin_ms, end_ms=end_ms, language=recognition.language)
 
@@ -234,11 +247,11 @@ class _Job:
         """Say whether the aligner has failed on several chunks and been right on none: no more work is put into it."""
         return not self.aligned_chunks and self.implausible_chunks >= _LOST_AFTER
 
-    def _notice(self, text: str | None) -> None:
+    def _notice(self, text: str | None, level: LogLevel = "warning") -> None:
         """Log something once for the media file."""
         if text and text not in self.noticed:
             self.noticed.add(text)
-            self.events.log("warning", text)
+            self.events.log(level, text)
 
     def _told(self, segments: Iterable[Segment]) -> Iterator[Segment]:
         for segment in segments:

@@ -9,13 +9,17 @@
     ├── FfmpegNotFoundError          100   no ffmpeg program on this computer
     ├── FfmpegError                  101   the ffmpeg program does not start or lacks a needed part
     ├── ModelError                   110   something about the model bundle
+    │   ├── DownloadError            102   a model cannot be fetched
+    │   ├── ChecksumError            103   what was fetched is not what was announced
     │   ├── ModelNotFoundError       111   no such bundle
     │   ├── ModelFileMissingError    112   one of its files is not there
     │   ├── GgufDamagedError         113   the decoder file is cut off or corrupt
     │   ├── OnnxDamagedError         114   an encoder file is cut off or corrupt
     │   ├── ModelManifestError       115   bundle.json cannot be used
     │   ├── PrecisionNotFoundError   116   the bundle has no files of that precision
-    │   └── ConversionError          117   a checkpoint cannot be converted
+    │   ├── ConversionError          117   a checkpoint cannot be converted
+    │   ├── ArchiveError             118   an archive is damaged or not safe to unpack
+    │   └── DiskFullError            119   no room for a model
     └── EngineError                  120   something about the native part
         ├── LibraryTooOldError       104   a libllama older than the model's architecture
         ├── NativeBuildError         105   building libllama from source failed
@@ -40,8 +44,12 @@ from typing import Any, Final, ParamSpec, TypeVar
 from subtitle_hooks import SubtitleError
 
 __all__ = [
+    "ArchiveError",
+    "ChecksumError",
     "ConversionError",
     "DeviceError",
+    "DiskFullError",
+    "DownloadError",
     "EngineCrashedError",
     "EngineError",
     "EngineMemoryError",
@@ -132,6 +140,30 @@ class ConversionError(ModelError):
     code = 117
 
 
+class ArchiveError(ModelError):
+    """An archive with a model is damaged, or holds what must not be unpacked."""
+
+    code = 118
+
+
+class DiskFullError(ModelError):
+    """There is no room for a model on the disk."""
+
+    code = 119
+
+
+class DownloadError(ModelError):
+    """A model cannot be fetched: no network, not found, forbidden, or cut off again and again."""
+
+    code = 102
+
+
+class ChecksumError(ModelError):
+    """A fetched file is not the one that was announced, or has changed since it was fetched first."""
+
+    code = 103
+
+
 class EngineError(SubtitleError):
     """Something about the native part.
 
@@ -218,6 +250,16 @@ _FROM_MODEL_ROOM: Final[dict[str, type[SubtitleError]]] = {
     "PrecisionNotFoundError": PrecisionNotFoundError,
     "CheckpointError": ConversionError,
     "ConversionError": ConversionError,
+    "ArchiveError": ArchiveError,
+    "ChecksumError": ChecksumError,
+    "RemoteChangedError": ChecksumError,
+    "DiskFullError": DiskFullError,
+    "DownloadError": DownloadError,
+    "NetworkError": DownloadError,
+    "OfflineError": DownloadError,
+    "RemoteNotFoundError": DownloadError,
+    "RemoteForbiddenError": DownloadError,
+    "TruncatedError": DownloadError,
 }
 _FROM_NATIVE_ROOM: Final[dict[str, type[SubtitleError]]] = {
     "LibraryNotFoundError": LibraryNotFoundError,

@@ -19,6 +19,7 @@ from subtitle_hooks import RequestError
 __all__ = ["ALIGNER_AUTO", "ALIGNER_OFF", "ONNX_PROVIDERS", "EngineOptions", "default_lanes", "parse_options"]
 
 Isolation = Literal["process", "inline"]
+ChineseScript = Literal["simplified", "traditional"]
 
 ONNX_PROVIDERS: Final = ("cpu", "cuda", "dml", "coreml", "tensorrt")
 _NUMBERED: Final = ("cuda", "dml", "tensorrt")
@@ -56,6 +57,9 @@ class EngineOptions:
         isolation: "process" keeps native code in a worker process, "inline" runs it here (debugging).
         timeout_factor: A chunk may take this many seconds per second of audio before the worker counts as hung.
         ffmpeg: Path of the ffmpeg binary; None searches.
+        itn: Write Chinese numerals as digits in Chinese and Cantonese text.
+        chinese_script: Write Chinese and Cantonese in "simplified" or "traditional" characters; None is as recognised.
+        remove_fillers: Leave out hesitations such as "um".
         allow_damaged: Make subtitles for what can be decoded of a damaged file instead of refusing it.
     """
 
@@ -75,12 +79,26 @@ class EngineOptions:
     isolation: Isolation = "process"
     timeout_factor: float = 60.0
     ffmpeg: Path | None = None
+    itn: bool = True
+    chinese_script: ChineseScript | None = None
+    remove_fillers: bool = False
     allow_damaged: bool = False
 
     def engine_part(self) -> EngineOptions:
         """Return these options without those that are about one media file: what decides whether a worker fits."""
-        model = None if self.model is None else self.model.absolute()  # the host may change its folder meanwhile
-        return dataclasses.replace(self, model=model, ffmpeg=None, allow_damaged=False, check_alignment=True)
+        model = self.model
+        if model is not None and model.exists():  # else it may be the name of an installed bundle
+            model = model.absolute()  # the host may change its folder meanwhile
+        return dataclasses.replace(
+            self,
+            model=model,
+            ffmpeg=None,
+            itn=True,
+            chinese_script=None,
+            remove_fillers=False,
+            allow_damaged=False,
+            check_alignment=True,
+        )
 
 
 def default_lanes(threads: int) -> int:
@@ -138,6 +156,8 @@ def _convert(name: str, kind: str, value: object) -> object:
         return Path(text).expanduser()
     if name == "onnx_provider":
         return _onnx_provider(text.lower())
+    if kind.startswith("ChineseScript") and text not in get_args(ChineseScript):
+        raise RequestError(f"Option {name} is {text!r}, but must be one of: {', '.join(get_args(ChineseScript))}.")
     if kind == "Isolation" and text not in get_args(Isolation):
         raise RequestError(f"Option {name} is {text!r}, but must be one of: {', '.join(get_args(Isolation))}.")
     return text

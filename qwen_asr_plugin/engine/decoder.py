@@ -22,6 +22,7 @@ _TOP_K: Final = 50
 _SEED: Final = 20260101
 _UBATCH: Final = 128
 """Rows computed at once: more is not faster on a CPU and costs memory in every lane."""
+_LARGE_CACHE_BYTES: Final = 32 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +58,9 @@ class Decoder:
     def __init__(self, model: Model, *, positions: int, threads: int) -> None:
         self.special = SpecialTokens.of(model)
         self._model = model
-        self._context = Context(
-            model, n_ctx=positions, n_batch=min(_UBATCH, positions), n_ubatch=min(_UBATCH, positions), threads=threads
-        )
+        self._threads = threads
         self.positions = positions
+        self._context: Context | None = self._new_context()
 
     def decode(
         self,
@@ -84,10 +84,11 @@ class Decoder:
         """
         started = time.perf_counter()
         filled = len(prompt) + len(audio)
-        self._context.clear()
-        self._context.decode_tokens(prompt.before_audio, 0, logits=False)
-        self._context.decode_embeddings(audio, len(prompt.before_audio))
-        self._context.decode_tokens(prompt.after_audio, len(prompt.before_audio) + len(audio), logits=True)
+        context = self._context = self._context or self._new_context()
+        context.clear()
+        context.decode_tokens(prompt.before_audio, 0, logits=False)
+        context.decode_embeddings(audio, len(prompt.before_audio))
+        context.decode_tokens(prompt.after_audio, len(prompt.before_audio) + len(audio), logits=True)
         prefilled = time.perf_counter()
 
         choose = _Sampler(temperature, seed) if temperature > 0 else _greedy
@@ -95,7 +96,7 @@ class Decoder:
         generated = 0
         looped = True
         for position in range(filled, min(filled + max_tokens, self.positions)):
-            token = choose(self._context.logits())
+            token = choose(context.logits())
             generated += 1
             if token in self.special.stops or cancelled():
                 looped = False
@@ -104,7 +105,7 @@ class Decoder:
             if repeated := loop_length(tokens):
                 del tokens[-repeated:]
                 break
-            self._context.decode_tokens((token,), position, logits=True)
+            context.decode_tokens((token,), position, logits=True)
         return Decoded(
             tokens=tuple(tokens),
             looped=looped,
@@ -118,9 +119,25 @@ class Decoder:
         """Return the text of token ids; control tokens have none, a character cut in half becomes U+FFFD."""
         return b"".join(self._model.piece(token) for token in tokens).decode("utf-8", errors="replace")
 
+    def rest(self) -> None:
+        """Free a large KV cache on a CPU until the next chunk, so that others can use its memory meanwhile.
+
+        Making it again takes a fraction of a second, which is little beside decoding with a model of that size. On a
+        GPU the room might be gone by then.
+        """
+        large = self.positions * self._model.kv_bytes_per_position > _LARGE_CACHE_BYTES
+        if large and self._model.device.kind == "cpu":
+            self.close()
+
     def close(self) -> None:
         """Free the KV cache."""
-        self._context.close()
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+
+    def _new_context(self) -> Context:
+        batch = min(_UBATCH, self.positions)
+        return Context(self._model, n_ctx=self.positions, n_batch=batch, n_ubatch=batch, threads=self._threads)
 
 
 def _greedy(logits: npt.NDArray[np.float32]) -> int:

@@ -291,6 +291,8 @@ class Recognizer:
         if aligner is None or (language and aligner.files.languages and language not in aligner.files.languages):
             return None
         units = align_units(text, language)
+        if units:
+            self._decoder.rest()
         if self._aligner_encoder is not None and units:
             rows = self._aligner_encoder.encode(samples)
         times = aligner.align(rows, [unit.text for unit in units], len(samples) // 16)

@@ -34,6 +34,7 @@ from .wire import REQUESTS, WireError, longest_payload, pack_message, read_messa
 __all__ = ["main"]
 
 _BEAT_SECONDS: Final = 1.0
+_LIBRARY_LOGGER: Final = "qwen_asr_native.libllama"
 
 
 @dataclass
@@ -87,6 +88,8 @@ class _Worker:
             model = load_model(parse_options(options))
             self._max_payload_bytes = longest_payload(model.max_chunk_seconds)
             self._pool = LanePool(model)
+            # From here on the lines of every new context would push what matters out of the host's memory.
+            logging.getLogger(_LIBRARY_LOGGER).setLevel(logging.INFO)
             ready = {"op": "ready", "info": describe_model(model), "peak": peak_memory_bytes()}
         except Exception as error:  # noqa: BLE001 - reported to the host, whatever it is
             self._answer({"op": "failed", "error": to_message(error)})
@@ -158,7 +161,7 @@ def _keep_log() -> None:
     faulthandler.enable(all_threads=False)
     # Else ggml starts a debugger where it finds one, which holds the pipes open and drowns the assertion in addresses.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
-    logger = logging.getLogger("qwen_asr_native.libllama")
+    logger = logging.getLogger(_LIBRARY_LOGGER)
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
     logger.addHandler(_LibraryLog())

@@ -153,6 +153,7 @@ def in_worker(monkeypatch):
 
 CRASHING = """
 import pathlib
+from qwen_asr_plugin.alignment.forced import ForcedAligner
 align = ForcedAligner.align
 def crash(self, *arguments):
     mark = pathlib.Path({mark!r})

@@ -10,7 +10,7 @@ from qwen_asr_native.devices import Device
 from qwen_asr_plugin.engine import recognizer as recognizer_module
 from qwen_asr_plugin.engine.loop_guard import LADDER, token_budget
 from qwen_asr_plugin.engine.recognizer import load_model
-from qwen_asr_plugin.errors import DeviceError, EngineError, OnnxProviderError
+from qwen_asr_plugin.errors import DeviceError, EngineError, ModelError, OnnxProviderError
 from qwen_asr_plugin.media import choose_track, find_ffmpeg, open_audio, probe
 from qwen_asr_plugin.options import EngineOptions
 
@@ -109,10 +109,10 @@ def test_encoder_and_decoder_of_different_models_are_refused(tmp_path):
 
     folder = synthesize("tiny", tmp_path / "mixed", precisions=("fp32",), quants=("f16",))
     (folder / "bundle.json").unlink()
-    gguf = next(default_bundle().glob("*.gguf"))
+    gguf = next(default_bundle().glob("qwen3_asr_llm.*.gguf"))
     next(folder.glob("*.gguf")).unlink()
     (folder / gguf.name).write_bytes(gguf.read_bytes())
-    with pytest.raises(EngineError, match="different models"):
+    with pytest.raises(ModelError, match="different models"):
         load_model(EngineOptions(model=folder))
 
 
@@ -168,6 +168,7 @@ def test_a_gpu_without_room_for_the_caches_is_found_out_at_the_start(monkeypatch
             made.append(self)
 
     monkeypatch.setattr(recognizer_module, "Model", Renamed)
+    monkeypatch.setattr("qwen_asr_plugin.alignment.forced.Model", Renamed)
     monkeypatch.setattr("qwen_asr_plugin.engine.decoder.Context", Full)
     with pytest.raises(DeviceError, match=r"CUDA0 has the model, but no room for 2 lanes.*out of memory"):
         load_model(EngineOptions(device="CUDA0", lanes=2, threads=2))

@@ -267,7 +267,7 @@ def small_group():
 
 
 def test_the_kernel_kills_for_lack_of_memory(engine, speech, undisturbed, on_chunk, small_group, noise):
-    moved, chunks = [], [*speech[:2], noise(2, 19.5), *speech[3:]]
+    moved, chunks = [], [*speech[:2], noise(2, 15.5), *speech[3:]]
 
     def starve(pid):
         if len(moved) < limit:
