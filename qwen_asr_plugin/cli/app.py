@@ -15,6 +15,7 @@ from .check import check
 from .console import show_error
 from .doctor import doctor
 from .model import model_app
+from .mux import mux
 from .native import native_app
 from .transcribe import transcribe
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 app.command()(transcribe)
 app.command()(check)
+app.command()(mux)
 app.command()(doctor)
 app.add_typer(model_app, name="model")
 app.add_typer(native_app, name="native")

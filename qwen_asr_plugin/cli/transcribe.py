@@ -4,43 +4,49 @@
 from __future__ import annotations
 
 import math
-import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from qwen_asr_plugin.subtitles import FORMATS, TranscriptInfo, render
+from qwen_asr_plugin.media import PipedMedia
+from qwen_asr_plugin.subtitles import FORMATS, TranscriptInfo
 from subtitle_hooks import (
+    LANGUAGE_FORMS,
     CancelledError,
-    OutputExistsError,
+    Progress,
     RequestError,
+    Segment,
     SubtitleError,
     SubtitleRequest,
     check_media,
-    check_sidecar,
-    sidecar_path,
-    write_sidecar,
 )
 
 from .console import ConsoleEvents, say, show_configuration, show_error, show_statistics, stderr
+from .outputs import Outputs, StandardOutput
+from .stopping import stop_on_ctrl_c
 
 __all__ = ["transcribe"]
 
-_SEVERAL_REASONS = 9
+_SEVERAL_REASONS: Final = 9
+_STANDARD: Final = Path("-")
+_PIPE_STEM: Final = Path("stdin")
 
 
 def transcribe(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Media files: whatever ffmpeg reads.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Media files: whatever ffmpeg reads; - is standard input.")
+    ],
     *,
     formats: Annotated[
         str, typer.Option("--format", "-f", help=f"What to write, comma separated: {', '.join(sorted(FORMATS))}.")
     ] = "srt",
     output_dir: Annotated[
-        Path | None, typer.Option("--output-dir", "-o", help="Write there instead of beside the media.")
+        Path | None,
+        typer.Option("--output-dir", "-o", help="Write there instead of beside the media; - is standard output."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", "--yes", "-y", help="Replace existing files.")] = False,
     language: Annotated[
@@ -52,6 +58,37 @@ def transcribe(
     start: Annotated[float, typer.Option("--start", "--seek-start", "-ss", min=0, help="Start here, seconds.")] = 0.0,
     duration: Annotated[float | None, typer.Option("--duration", "-t", help="Only this long, seconds.")] = None,
     norm: Annotated[str, typer.Option(help="Rules the cues are built by.")] = "default",
+    tags: Annotated[
+        list[str] | None, typer.Option("--tag", help="Word in the file name after the language: forced, sdh...")
+    ] = None,
+    name_language: Annotated[
+        str, typer.Option(help=f"How file names write the language: {', '.join(LANGUAGE_FORMS)}.")
+    ] = LANGUAGE_FORMS[0],
+    bom: Annotated[bool, typer.Option("--bom", help="Begin files with a byte order mark, for old players.")] = False,
+    crlf: Annotated[bool, typer.Option("--crlf", help="End lines with CR LF, for old players.")] = False,
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Also write FILE.subtitled with the subtitles in it, nothing encoded again.")
+    ] = False,
+    burn_in: Annotated[
+        bool, typer.Option("--burn-in", help="Also write FILE.subtitled with the subtitles drawn into the picture.")
+    ] = False,
+    default_track: Annotated[
+        bool, typer.Option("--default-track", help="Mark embedded subtitles as those to show without being asked.")
+    ] = False,
+    replace_input: Annotated[
+        bool, typer.Option("--replace-input", help="With --embed or --burn-in: in the place of FILE itself.")
+    ] = False,
+    itn: Annotated[bool, typer.Option("--itn/--no-itn", help="Write Chinese numerals as digits, in Chinese.")] = True,
+    chinese_script: Annotated[
+        str | None, typer.Option(help="Write Chinese in simplified or traditional characters (needs opencc).")
+    ] = None,
+    remove_fillers: Annotated[
+        bool, typer.Option("--remove-fillers", help='Leave out "um" and the like (en, zh, ja, de, fr, es).')
+    ] = False,
+    raw_rate: Annotated[
+        int | None, typer.Option(help="Standard input is raw s16le samples, so many per second.")
+    ] = None,
+    raw_channels: Annotated[int, typer.Option(help="Channels of raw samples.")] = 1,
     timestamps: Annotated[
         bool, typer.Option("--timestamps/--no-timestamps", "--ts/--no-ts", help="Without: plain text only (txt).")
     ] = True,
@@ -63,6 +100,17 @@ def transcribe(
         str | None, typer.Option("--precision", "--prec", help="Encoder precision: fp32, fp16, int8 or int4.")
     ] = None,
     quant: Annotated[str | None, typer.Option(help="Decoder quantisation the bundle has: f16, q8_0, q4_k...")] = None,
+    aligner: Annotated[
+        str,
+        typer.Option(
+            help="Where word times come from: auto is the model's forced aligner, off estimates them from voice "
+            "activity, else the folder of a bundle with an aligner."
+        ),
+    ] = "auto",
+    check_alignment: Annotated[
+        bool,
+        typer.Option(help="Estimate word times where the aligner leaves much of the speech without words."),
+    ] = True,
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per physical core this process may use.")] = 0,
     lanes: Annotated[int, typer.Option(min=0, help="Chunks at the same time; 0 chooses.")] = 0,
     provider: Annotated[
@@ -118,13 +166,20 @@ def transcribe(
     qwen-asr-plugin transcribe *.mp3 --language en --context "Ada Lovelace, Babbage" -o subs
 
     qwen-asr-plugin transcribe long.mp4 --start 600 --duration 60
+
+    qwen-asr-plugin transcribe film.mkv --embed --default-track
+
+    ffmpeg -i URL -f wav - | qwen-asr-plugin transcribe - > out.srt
     """
+    pipe = _source(files, raw_rate, raw_channels)
     wanted = _formats(formats if timestamps else "txt")
     if not all(math.isfinite(seconds) for seconds in (start, duration or 0.0)):
         raise RequestError("The time range is impossible.", hint="start and duration are seconds.")
     options: dict[str, Any] = {
         "precision": precision,
         "quant": quant,
+        "aligner": aligner,
+        "check_alignment": check_alignment,
         "libllama": libllama,
         "onnx_provider": "dml" if dml else provider.lower(),
         "device": device or ("gpu" if gpu else None),
@@ -134,9 +189,15 @@ def transcribe(
         "ffmpeg": ffmpeg,
         "allow_damaged": allow_damaged,
     }
+    if not itn:
+        options["itn"] = False
+    if chinese_script:
+        options["chinese_script"] = chinese_script
+    if remove_fillers:
+        options["remove_fillers"] = True
     requests = [
         SubtitleRequest(
-            media=file,
+            media=file if pipe is None else _PIPE_STEM,
             track=track,
             track_language=track_language,
             language=language,
@@ -149,7 +210,36 @@ def transcribe(
         )
         for file in files
     ]
+    form = next((form for form in LANGUAGE_FORMS if form == name_language), None)
+    if form is None:
+        raise RequestError(
+            f"There is no way {name_language!r} to write languages.", hint=f"Use one of: {', '.join(LANGUAGE_FORMS)}."
+        )
+    if (embed and burn_in) or ((embed or burn_in) and pipe is not None):
+        raise RequestError("--embed and --burn-in exclude each other, and both need a file.")
+    outputs: Outputs | StandardOutput
+    if output_dir == _STANDARD or (pipe is not None and output_dir is None):
+        if len(files) > 1 or len(wanted) > 1 or embed or burn_in:
+            raise RequestError("Standard output takes one format of one file.", hint="Choose a folder with -o.")
+        outputs = StandardOutput(wanted[0], bom=bom, crlf=crlf)
+        text = False
+    else:
+        outputs = Outputs(
+            formats=tuple(wanted),
+            folder=output_dir,
+            overwrite=overwrite,
+            bom=bom,
+            crlf=crlf,
+            form=form,
+            tags=tuple(tags or ()),
+            embed=embed,
+            burn_in=burn_in,
+            replace_input=replace_input,
+            default=default_track,
+            ffmpeg=ffmpeg,
+        )
     if not quiet:
+        to = "to standard output" if isinstance(outputs, StandardOutput) else f"in {output_dir}" if output_dir else ""
         show_configuration(
             {
                 "Files": f"{len(files)}: {', '.join(f.name for f in files[:3])}{'...' if len(files) > 3 else ''}",
@@ -157,20 +247,19 @@ def transcribe(
                 "Precision": f"encoder {precision or 'bundle default'}, decoder {quant or 'bundle default'}",
                 "Language": language or "found out",
                 "Devices": f"encoder {options['onnx_provider']}, decoder {options['device'] or 'cpu'}",
-                "Writes": f"{', '.join(wanted)} {f'in {output_dir}' if output_dir else 'beside the media'}"
+                "Writes": f"{', '.join(wanted)} {to or 'beside the media'}"
                 + (", replacing existing files" if overwrite else ""),
             }
         )
-    with _stop_on_ctrl_c() as stop:
-        return _run(requests, wanted, output_dir, overwrite=overwrite, text=text and not quiet, quiet=quiet, stop=stop)
+    with stop_on_ctrl_c() as stop:
+        return _run(requests, outputs, pipe, text=text and not quiet, quiet=quiet, stop=stop)
 
 
 def _run(
     requests: list[SubtitleRequest],
-    formats: list[str],
-    output_dir: Path | None,
+    outputs: Outputs | StandardOutput,
+    pipe: PipedMedia | None,
     *,
-    overwrite: bool,
     text: bool,
     quiet: bool,
     stop: Event,
@@ -182,7 +271,7 @@ def _run(
         try:
             events = ConsoleEvents(request.media.name, show_text=text, quiet=quiet, cancelled=stop.is_set)
             with events.shown():
-                numbers, written = _one_file(request, events, formats, output_dir, claimed, overwrite=overwrite)
+                numbers, written = _one_file(request, events, outputs, claimed, pipe)
         except CancelledError as error:
             show_error(error)
             return error.code
@@ -207,24 +296,28 @@ def _run(
 def _one_file(
     request: SubtitleRequest,
     events: ConsoleEvents,
-    formats: list[str],
-    output_dir: Path | None,
+    outputs: Outputs | StandardOutput,
     claimed: dict[Path, Path],
-    *,
-    overwrite: bool,
+    pipe: PipedMedia | None,
 ) -> tuple[Mapping[str, float | str], list[Path]]:
     from qwen_asr_plugin.backend import generate
     from qwen_asr_plugin.languages import iso_code
 
-    check_media(request.media)
-    known = iso_code(request.language) if request.language else None
-    for kind in formats:  # before the long work; an unknown language still tells whether the folder can be written
-        target = _target(request.media, known, kind, output_dir)
-        if known:
-            _claim(target, request.media, claimed)
-        check_sidecar(target, overwrite=overwrite or known is None)
-    with generate(request, events) as transcript:
-        segments = list(transcript)
+    source: dict[str, Any] = {}
+    if pipe is None:
+        check_media(request.media)
+    else:
+        source["pipe"] = pipe
+    if isinstance(outputs, Outputs):
+        outputs.check(request.media, iso_code(request.language) if request.language else None, claimed)
+    segments: list[Segment] = []
+    with generate(request, events, **source) as transcript:
+        if isinstance(outputs, StandardOutput):
+            outputs.begin()
+            for segment in transcript:
+                outputs.add(segment)
+        else:
+            segments += transcript
         statistics = dict(transcript.statistics)
         info = TranscriptInfo(
             backend=transcript.backend,
@@ -233,38 +326,32 @@ def _one_file(
             duration_ms=transcript.duration_ms,
             statistics=statistics,
         )
-    targets = [(_target(request.media, info.language, kind, output_dir), kind) for kind in formats]
-    for path, _ in targets:  # all or none
-        _claim(path, request.media, claimed)
-        check_sidecar(path, overwrite=overwrite)
-    new: list[Path] = []
-    try:
-        for path, kind in targets:
-            fresh = not path.exists()
-            write_sidecar(path, render(kind, segments, info), overwrite=overwrite)
-            if fresh:
-                new.append(path)
-    except SubtitleError:  # a disk that fills up between two formats
-        for path in new:
-            path.unlink(missing_ok=True)
-        raise
-    return statistics, [path for path, _ in targets]
+    if isinstance(outputs, StandardOutput):
+        outputs.finish(info)
+        return statistics, []
+    written = outputs.write(
+        request.media,
+        segments,
+        info,
+        claimed,
+        on_progress=lambda done_ms: events.progress(Progress(stage="mux", done_ms=done_ms)),
+        warn=lambda warning: events.log("warning", warning),
+        cancelled=events.cancelled,
+    )
+    return statistics, written
 
 
-def _target(media: Path, language: str | None, kind: str, output_dir: Path | None) -> Path:
-    beside = sidecar_path(media, language, f".{kind}")
-    return output_dir / beside.name if output_dir else beside
-
-
-def _claim(target: Path, media: Path, claimed: dict[Path, Path]) -> None:
-    """Make sure that two files of one run do not write over each other."""
-    other = claimed.setdefault(target.absolute(), media)
-    if other != media:
-        raise OutputExistsError(
-            f"Its subtitles would replace those of {other}, made in this same run.",
-            path=media,
-            hint="Rename one of the two, or run them separately with -o.",
-        )
+def _source(files: list[Path], raw_rate: int | None, raw_channels: int) -> PipedMedia | None:
+    """Return standard input where it is asked for as media."""
+    if _STANDARD not in files:
+        if raw_rate is not None:
+            raise RequestError("--raw-rate is for samples from standard input.", hint="Give - as the file.")
+        return None
+    if len(files) > 1:
+        raise RequestError("Standard input (-) cannot be mixed with files.", hint="Run them separately.")
+    if sys.stdin is None or sys.stdin.isatty():
+        raise RequestError("Standard input is a terminal, not media.", hint="Pipe media into it: ffmpeg ... -f wav - |")
+    return PipedMedia(sys.stdin.fileno(), raw_rate_hz=raw_rate, raw_channels=raw_channels)
 
 
 def _formats(text: str) -> list[str]:
@@ -275,19 +362,3 @@ def _formats(text: str) -> list[str]:
     if not wanted:
         raise RequestError("No format was named.", hint=f"Formats are: {', '.join(sorted(FORMATS))}.")
     return wanted
-
-
-@contextmanager
-def _stop_on_ctrl_c() -> Iterator[Event]:
-    """Turn the first Ctrl-C into an orderly stop; the second one ends the program."""
-    stop = Event()
-
-    def ask(*_: object) -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)
