@@ -78,7 +78,6 @@ def main() -> int:
         "repaired",
         "last minute: same words",
         "median ms",
-        "mean",
     )
     head = (*head, "distance: median", "90 %", "most silence in a word, ms", "wall s", "peak MB")
     print(table(head, rows))

@@ -21,13 +21,11 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data folder of the tests' own: what a developer has built or cached must not decide a test."""
     folder = tmp_path_factory.mktemp("data")
-    before = os.environ.get("QWEN_ASR_DATA_DIR")
-    os.environ["QWEN_ASR_DATA_DIR"] = str(folder)
-    yield folder
-    if before is None:
-        del os.environ["QWEN_ASR_DATA_DIR"]
-    else:
-        os.environ["QWEN_ASR_DATA_DIR"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MODELS_DIR", "OFFLINE", "MIRROR", "CATALOGUE", "LIBLLAMA"):
+            patch.delenv(f"QWEN_ASR_{name}", raising=False)
+        patch.setenv("QWEN_ASR_DATA_DIR", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")
