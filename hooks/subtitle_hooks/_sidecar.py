@@ -41,6 +41,8 @@ class SidecarName:
         language: Language as written there, None where the name holds none.
         tags: What stands between language and suffix, such as ``forced`` or ``sdh``.
         suffix: File name extension with its dot.
+
+    .. versionadded:: 0.2
     """
 
     stem: str

@@ -90,7 +90,8 @@ def test_help_teaches(model):
     assert "Examples" in done.stdout
 
 
-def test_list(model, catalogue):
+def test_list(model, catalogue, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     done = model("list")
     assert done.returncode == 0
     for word in ("demo-en", "comes with the program", "qwen3-asr-1.7b-int4", "30 languages", "1.4 GB"):

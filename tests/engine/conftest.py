@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from qwen_asr_plugin.audio import SpeechChunk, SpeechSpan
+from qwen_asr_plugin.engine import shut_down
 from qwen_asr_plugin.media import choose_track, find_ffmpeg, open_audio, probe
 
 
@@ -41,6 +42,12 @@ def speech(speech_folder) -> list[SpeechChunk]:
         with open_audio(found, choose_track(found), find_ffmpeg()) as stream:
             chunks.append(_as_chunk(np.concatenate(list(stream)), len(chunks)))
     return chunks
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_worker_of_other_tests() -> None:
+    """These tests count processes; tests of other rooms leave a warm engine."""
+    shut_down()
 
 
 @pytest.fixture(scope="session")
