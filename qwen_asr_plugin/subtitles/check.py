@@ -14,6 +14,8 @@ from .width import text_width
 
 __all__ = ["RULES", "TimedText", "Violation", "check_cues", "check_document"]
 
+_ASS_BRACES: Final = {0xFF5B: "{", 0xFF5D: "}"}
+
 RULES: Final[dict[str, tuple[Severity, str]]] = {
     "balance": ("warning", "one line of a cue is less than half as wide as another"),
     "chars-per-line": ("error", "a line is too wide"),
@@ -115,7 +117,10 @@ def check_document(document: SubtitleDocument, norm: Norm) -> list[Violation]:
         )
         for oddity in document.oddities
     ]
-    violations += check_cues(document.cues, norm, resolution_ms=document.resolution_ms, has_lines=document.has_lines)
+    cues = document.cues
+    if document.format == "ass":  # it cannot hold a brace: the full-width one stands for it, and counts as it
+        cues = tuple(replace(cue, text=cue.text.translate(_ASS_BRACES)) for cue in cues)
+    violations += check_cues(cues, norm, resolution_ms=document.resolution_ms, has_lines=document.has_lines)
     return sorted(violations, key=lambda violation: (violation.line or 0, violation.cue or 0))
 
 
