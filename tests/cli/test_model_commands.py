@@ -19,6 +19,7 @@ import pytest
 
 from qwen_asr_model import synthesize
 from qwen_asr_plugin.cli import main
+from qwen_asr_plugin.cli.console import stderr
 
 _spec = importlib.util.spec_from_file_location(
     "fault_server", Path(__file__).parents[1] / "model" / "test_download_server.py"
@@ -50,7 +51,7 @@ def model(capsys, tmp_path, monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "HF_ENDPOINT", "QWEN_ASR_CATALOGUE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("QWEN_ASR_MODELS_DIR", str(tmp_path / "models"))
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(stderr, "width", 200)
 
     def invoke(*arguments):
         monkeypatch.setattr(sys, "argv", ["qwen-asr-plugin", "model", *map(str, arguments)])
@@ -91,7 +92,7 @@ def test_help_teaches(model):
 
 
 def test_list(model, catalogue, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(stderr, "width", 200)
     done = model("list")
     assert done.returncode == 0
     for word in ("demo-en", "comes with the program", "qwen3-asr-1.7b-int4", "30 languages", "1.4 GB"):
