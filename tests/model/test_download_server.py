@@ -196,4 +196,7 @@ def test_the_server_itself(server: FaultServer) -> None:
     request = urllib.request.Request(url, headers={"Range": "bytes=7-"})
     with urllib.request.urlopen(request) as answer:
         assert (answer.status, answer.read()) == (206, b"789")
+    end = time.monotonic() + 10
+    while server.total_sent() != 7 and time.monotonic() < end:  # its thread counts after it has sent
+        time.sleep(0.01)
     assert server.total_sent() == 7

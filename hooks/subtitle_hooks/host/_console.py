@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 import sys
@@ -49,9 +50,9 @@ class Interrupt:
         if self._asked.is_set():
             raise KeyboardInterrupt
         self._asked.set()
-        # print() is not safe in a handler that may have interrupted another print().
-        with contextlib.suppress(OSError, RuntimeError):
-            sys.stderr.write("\nsubtitle-host: stopping; press Ctrl-C again to stop at once.\n")
+        # Not through sys.stderr: the handler may have interrupted a print() there, and the message would be lost.
+        with contextlib.suppress(OSError, ValueError):
+            os.write(sys.stderr.fileno(), b"\nsubtitle-host: stopping; press Ctrl-C again to stop at once.\n")
 
 
 class ConsoleEvents(SilentEvents):
