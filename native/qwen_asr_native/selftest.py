@@ -3,7 +3,8 @@
 
 Verified struct layouts prove that a library may be called, not that it computes. A build can be wrong: instructions the
 processor has but the operating system forbids, a compiler's mistake, a broken backend. So a model of architecture
-``qwen3vl`` with random weights in several quantizations is written, and in a child process
+``qwen3`` (that of our converter's files) with random weights in several quantizations is written, and in a child
+process
 
 - tokens are decoded, and the logits must be those of the same computation in numpy, up to rounding,
 - the embedding rows of the same tokens are fed in, and must give the same logits,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["SelfTest", "main", "run_selftest", "write_tiny_model"]
 
 EMBD, HEADS, KV_HEADS, HEAD, FFN, LAYERS, CONTEXT = 64, 2, 1, 32, 128, 2, 64
-SECTIONS = (6, 5, 5, 0)  # rotary pairs of time, height, width: all of a head's 16
 FREQUENCY_BASE = 1e6
 EPSILON = 1e-6
 PROMPT = (7, 1, 30, 12, 201, 99, 5, 64, 140)
@@ -131,7 +131,7 @@ def write_tiny_model(path: Path) -> Weights:
     }
     tokens = [*(_letter(byte) for byte in range(256)), "<|endoftext|>"]
     types = [gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL]
-    writer = gguf.GGUFWriter(path, "qwen3vl")
+    writer = gguf.GGUFWriter(path, "qwen3")
     writer.add_name("tiny random model for testing a library")
     writer.add_block_count(LAYERS)
     writer.add_context_length(CONTEXT)
@@ -143,7 +143,6 @@ def write_tiny_model(path: Path) -> Weights:
     writer.add_value_length(HEAD)
     writer.add_layer_norm_rms_eps(EPSILON)
     writer.add_rope_freq_base(FREQUENCY_BASE)
-    writer.add_rope_dimension_sections(list(SECTIONS))
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(tokens)
