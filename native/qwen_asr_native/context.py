@@ -46,17 +46,19 @@ class Context:
 
     Args:
         model: The model; it may be closed before the context, the weights stay until both are.
-        n_ctx: Positions the KV cache holds, over all sequences.
+        n_ctx: Positions the KV cache holds, over all sequences; of each sequence where they are `separate`.
         n_batch: Rows handed to the library in one call; longer input is split.
         n_ubatch: Rows computed at once.
         threads: Threads for a single row.
         threads_batch: Threads for several rows, as ``threads`` when None.
         n_seq_max: Number of sequences.
+        separate: Give every sequence a cache of its own, so that what is in one has no influence, not even by the order
+            of additions, on what is computed for another. ``ik`` libraries have one cache only.
         flash_attention: None leaves it to the library; ``ik`` libraries have it for one sequence only.
 
     Attributes:
         model: The model.
-        n_ctx: Positions the KV cache holds.
+        n_ctx: Positions the KV cache holds, see above.
 
     Raises:
         ContextError: A number makes no sense, or there is not enough memory.
@@ -73,6 +75,7 @@ class Context:
         threads: int = 1,
         threads_batch: int | None = None,
         n_seq_max: int = 1,
+        separate: bool = False,
         flash_attention: bool | None = None,
     ) -> None:
         self._address: int | None = None
@@ -87,8 +90,11 @@ class Context:
         ):
             if not 1 <= value <= limit:
                 raise ContextError(f"{name} must be from 1 to {limit}, not {value}.")
+        if min(n_batch, n_ubatch, n_ctx) < n_seq_max:  # mainline libraries abort while they plan for such a batch
+            raise ContextError(f"n_ctx, n_batch and n_ubatch must be at least the number of sequences, {n_seq_max}.")
         self.model = model
         self.n_ctx = n_ctx
+        self._separate = separate
         self._functions = model.library.functions
         self._lock = threading.Lock()
         n_batch = min(n_batch, n_ctx)
@@ -103,6 +109,7 @@ class Context:
                 threads=threads,
                 threads_batch=threads_batch,
                 n_seq_max=n_seq_max,
+                separate=separate,
                 flash_attention=flash_attention,
             )
             self._token_rows = min(n_batch, self._functions.n_batch(self._address))
@@ -113,11 +120,11 @@ class Context:
         self._lengths = [0] * n_seq_max
         self._logits_row: int | None = None
         self._single_rows_work = model.library.verdict.family != "ik"
-        # Buffers every call shares: one sequence id per row, and which rows give logits.
+        # Buffers every call shares: one sequence id per row and its address, and which rows give logits.
         rows = self._token_rows
-        self._sequence_id = ctypes.c_int32(0)
+        self._sequence_ids = np.zeros(rows, dtype=np.int32)
         self._sequence_counts = np.ones(rows, dtype=np.int32)
-        self._sequence_pointers = np.full(rows, ctypes.addressof(self._sequence_id), dtype=np.uintp)
+        self._sequence_pointers = self._sequence_ids.ctypes.data + 4 * np.arange(rows, dtype=np.uintp)
         self._outputs = np.zeros(rows, dtype=np.int8)
         self._batch = model.library.verdict.batch.structure()
 
@@ -137,13 +144,7 @@ class Context:
             ContextError: Another thread is using the context.
             ClosedError: The context is closed.
         """
-        ids = np.asarray(tokens)
-        if ids.ndim != 1 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
-            raise DecodeError(f"Token ids must be whole numbers in one row, not {ids.dtype} of shape {ids.shape}.")
-        if ids.min() < 0 or ids.max() >= self.model.n_vocab:
-            wrong = int(ids[(ids < 0) | (ids >= self.model.n_vocab)][0])
-            raise DecodeError(f"{wrong} is not a token id of this model (0 to {self.model.n_vocab - 1}).")
-        ids = np.ascontiguousarray(ids, dtype=np.int32)
+        ids = self._checked_tokens(tokens)
         with self._exclusively() as address:
             self._check_position(position, len(ids), sequence)
             with self._undone_on_failure(address, position, sequence):
@@ -181,6 +182,44 @@ class Context:
                     self._outputs[: len(piece)] = 0
                     self._outputs[len(piece) - 1] = logits and start + len(piece) == len(rows)
                     self._decode_rows(address, piece, position + start, sequence)
+
+    def decode_step(self, tokens: Sequence[tuple[int, int]]) -> list[NDArray[np.float32]]:
+        """Append one token to each of several sequences, all in one batch.
+
+        Args:
+            tokens: Pairs of sequence and token id, each sequence once.
+
+        Returns:
+            The logits after each, in the order given: float32 copies of shape (`Model.n_vocab`,).
+
+        Raises:
+            DecodeError: Wrong ids, no room, the library failed, or the logits are not numbers. The sequences stay as
+                they were.
+            ContextError: There is no such sequence, or another thread is using the context.
+            ClosedError: The context is closed.
+        """
+        sequences = np.array([sequence for sequence, _ in tokens], dtype=np.int32)
+        ids = self._checked_tokens([token for _, token in tokens])
+        if len(set(sequences.tolist())) < len(sequences):
+            raise DecodeError("A step takes each sequence once.")
+        with self._exclusively() as address:
+            for sequence in sequences.tolist():
+                self._check_position(self.length(sequence), 1 if self._separate else len(ids), sequence)
+            lengths = list(self._lengths)
+            positions = np.array([lengths[sequence] for sequence in sequences], dtype=np.int32)
+            self._logits_row = None
+            self._outputs[: len(ids)] = 1
+            try:
+                self._decode(address, positions, len(ids), sequences, token=ids.ctypes.data)
+            except DecodeError:
+                for sequence in sequences.tolist():
+                    self._functions.remove_from(address, sequence, lengths[sequence])
+                raise
+            self._logits_row = None
+            found = [self._row_of_logits(address, row).copy() for row in range(len(ids))]
+        if any(np.isnan(row.min()) for row in found):
+            raise self._not_numbers()
+        return found
 
     def score_embeddings(
         self,
@@ -315,13 +354,13 @@ class Context:
         address: int,
         positions: NDArray[np.int32],
         count: int,
-        sequence: int,
+        sequences: int | NDArray[np.int32],
         *,
         token: int | None = None,
         embd: int | None = None,
     ) -> None:
         """Hand one piece to the library. The caller has set `_outputs`, and keeps the arrays behind the addresses."""
-        self._sequence_id.value = sequence
+        self._sequence_ids[:count] = sequences
         batch = self._batch
         batch.n_tokens = count
         batch.token = token
@@ -338,8 +377,19 @@ class Context:
                 f"{self.model.library.provider} failed to decode {count} rows at position {positions.flat[0]}: "
                 f"{_FAILURES.get(code, f'code {code}')}.{f' It said: {said}' if said else ''}"
             )
-        self._lengths[sequence] += count
+        for sequence in self._sequence_ids[:count].tolist():
+            self._lengths[sequence] += 1
         self._logits_row = count - 1 if self._outputs[count - 1] else None
+
+    def _checked_tokens(self, tokens: Sequence[int] | NDArray[np.integer[Any]]) -> NDArray[np.int32]:
+        """Token ids that the library can look up without harm."""
+        ids = np.asarray(tokens)
+        if ids.ndim != 1 or ids.size == 0 or not np.issubdtype(ids.dtype, np.integer):
+            raise DecodeError(f"Token ids must be whole numbers in one row, not {ids.dtype} of shape {ids.shape}.")
+        if ids.min() < 0 or ids.max() >= self.model.n_vocab:
+            wrong = int(ids[(ids < 0) | (ids >= self.model.n_vocab)][0])
+            raise DecodeError(f"{wrong} is not a token id of this model (0 to {self.model.n_vocab - 1}).")
+        return np.ascontiguousarray(ids, dtype=np.int32)
 
     def _checked_rows(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Embedding rows that the library can read without harm."""
@@ -422,7 +472,7 @@ class Context:
                 f"Position {position} is not the next one of the sequence, which is {self._lengths[sequence]}. "
                 "Use truncate() to go back."
             )
-        used = sum(self._lengths)
+        used = self._lengths[sequence] if self._separate else sum(self._lengths)
         if used + count > self.n_ctx:
             raise DecodeError(f"{count} more positions do not fit: {used} of {self.n_ctx} are in use.")
 

@@ -20,6 +20,7 @@ def new_context(
     threads: int,
     threads_batch: int,
     n_seq_max: int,
+    separate: bool,
     flash_attention: bool | None,
 ) -> int:
     """Make a context of these settings (see `qwen_asr_native.Context`) on a loaded model; returns its address.
@@ -30,6 +31,10 @@ def new_context(
     """
     layout = library.verdict.context_params
     params = library.functions.context_defaults()
+    if separate:
+        if not layout.has("kv_unified"):
+            raise ContextError(f"{library.provider} has one cache for all sequences.")
+        n_ctx *= n_seq_max
     params.n_ctx = n_ctx
     params.n_batch = n_batch
     params.n_ubatch = n_ubatch
@@ -37,7 +42,7 @@ def new_context(
     params.n_threads = threads
     params.n_threads_batch = threads_batch
     if n_seq_max > 1 and layout.has("kv_unified"):
-        params.kv_unified = True  # else each sequence gets an equal part of n_ctx
+        params.kv_unified = not separate  # else each sequence gets an equal part of n_ctx
     if layout.family == "ik" and n_seq_max > 1:
         # Its flash attention aborts on rows that see nothing in a block of the cache: other sequences' positions.
         if flash_attention:

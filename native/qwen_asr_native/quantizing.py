@@ -44,6 +44,7 @@ KINDS = {
 
 _COMPLAINT = re.compile(r"error|fail|unknown|unsupported|GGML_ASSERT|qwen_asr_native", re.IGNORECASE)
 _UNQUANTIZED = {0, 1, 30}  # F32, F16, BF16
+_PURE = "pure"
 
 
 def quantize(
@@ -51,6 +52,7 @@ def quantize(
     target: str | os.PathLike[str],
     kind: str,
     *,
+    pure: bool = False,
     library: Library | None = None,
 ) -> None:
     """Write a quantized copy of a GGUF model.
@@ -61,6 +63,8 @@ def quantize(
         source: A model in f32, f16 or bf16.
         target: The file to write.
         kind: One of `KINDS`, for example ``q4_k_m``.
+        pure: Give every matrix the same type, the token table (which may be the output head, too) included. Otherwise
+            libllama gives some of them more bits.
         library: The library to use; None takes the first verified one that can quantize.
 
     Raises:
@@ -85,7 +89,7 @@ def quantize(
         raise QuantizeError(f"{goal}: cannot be written: {error.strerror or error}.") from error
     partial = Path(name)
     try:
-        _run(where, origin, partial, kind.lower())
+        _run(where, origin, partial, kind.lower(), pure=pure)
         partial.replace(goal)
     except OSError as error:
         raise QuantizeError(f"{goal}: cannot be written: {error.strerror or error}.") from error
@@ -94,8 +98,8 @@ def quantize(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Quantize in this process: library, source, target, kind. Everything libllama logs goes to stderr."""
-    where, source, target, kind = arguments
+    """Quantize in this process: library, source, target, kind, pure. Everything libllama logs goes to stderr."""
+    where, source, target, kind, pure = arguments
     log = logging.getLogger("qwen_asr_native.libllama")
     log.addHandler(logging.StreamHandler())
     log.setLevel(logging.DEBUG)
@@ -109,11 +113,13 @@ def main(arguments: Sequence[str]) -> int:
     params = functions.quantize_defaults()
     params.nthread = os.cpu_count() or 1
     params.ftype = KINDS[kind]
+    params.pure = pure == _PURE
     return 1 if functions.quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params)) else 0
 
 
-def _run(library: Path, source: Path, target: Path, kind: str) -> None:
-    command = interpreter_command("qwen_asr_native.quantizing", str(library), str(source), str(target), kind)
+def _run(library: Path, source: Path, target: Path, kind: str, *, pure: bool) -> None:
+    wishes = (kind, _PURE if pure else "mixture")
+    command = interpreter_command("qwen_asr_native.quantizing", str(library), str(source), str(target), *wishes)
     child = run_child(command)
     if child.returncode != 0:
         said = child.stderr.decode("utf-8", "replace")

@@ -188,6 +188,62 @@ def test_sequences_are_independent(model: Model) -> None:
             context.decode_tokens([1], 0, logits=False, sequence=3)
 
 
+def test_a_step_is_one_token_for_each_of_several_sequences(model: Model) -> None:
+    prompts = {0: IDS[:7], 2: IDS[3:12], 1: IDS[::-1][:5]}
+    with Context(model, n_ctx=128, n_seq_max=3) as context:
+        for sequence, ids in prompts.items():
+            context.decode_tokens(ids, 0, logits=False, sequence=sequence)
+        found = context.decode_step([(2, 9), (0, 8)])
+        assert _close(found[0], _logits(model, [*prompts[2], 9]))
+        assert _close(found[1], _logits(model, [*prompts[0], 8]))
+        assert [context.length(sequence) for sequence in range(3)] == [8, 5, 10]
+        with pytest.raises(ContextError, match="no logits"):
+            context.logits()
+
+
+def test_a_step_that_cannot_be_is_refused_and_changes_nothing(model: Model) -> None:
+    with Context(model, n_ctx=16, n_seq_max=4) as context:
+        context.decode_tokens(IDS[:7], 0, logits=False)
+        context.decode_tokens(IDS[:7], 0, logits=False, sequence=1)
+        for tokens, message in [
+            ([], "one row"),
+            ([(0, -1)], "not a token id"),
+            ([(0, 1), (0, 2)], "each sequence once"),
+        ]:
+            with pytest.raises(DecodeError, match=message):
+                context.decode_step(tokens)
+        with pytest.raises(ContextError, match="no sequence 4"):
+            context.decode_step([(0, 1), (4, 1)])
+        context.decode_step([(0, 1), (1, 1)])
+        with pytest.raises(DecodeError, match="1 more positions do not fit"):
+            context.decode_step([(0, 1)])
+        assert [context.length(sequence) for sequence in range(4)] == [8, 8, 0, 0]
+
+
+def test_batches_smaller_than_the_number_of_sequences_are_refused(model: Model) -> None:
+    """Mainline libraries abort on them."""
+    for sizes in ({"n_batch": 2}, {"n_ubatch": 2}, {"n_ctx": 2}):
+        with pytest.raises(ContextError, match="number of sequences, 3"):
+            Context(model, **{"n_ctx": 64, **sizes}, n_seq_max=3)
+
+
+def test_separate_sequences_do_not_share_room_or_sums(tiny: Any) -> None:
+    with (
+        Model(load_library("xllamacpp"), tiny.path) as model,
+        Context(model, n_ctx=64, n_seq_max=2, separate=True) as context,
+    ):
+        context.decode_tokens(IDS, 0, logits=True)
+        alone = context.logits().tobytes()
+        context.decode_tokens((IDS * 8)[:64], 0, logits=False, sequence=1)
+        context.truncate(0)
+        context.decode_tokens(IDS, 0, logits=True)
+        assert context.logits().tobytes() == alone
+        with pytest.raises(DecodeError, match="64 of 64 are in use"):
+            context.decode_step([(0, 1), (1, 1)])
+    with Model(load_library("ik-llama-cpp-python"), tiny.path) as model, pytest.raises(ContextError, match="one cache"):
+        Context(model, n_ctx=64, n_seq_max=2, separate=True)
+
+
 def test_flash_attention_that_would_abort_is_refused(tiny: Any) -> None:
     library = load_library("ik-llama-cpp-python")
     with Model(library, tiny.path) as model, pytest.raises(ContextError, match="more than one sequence"):

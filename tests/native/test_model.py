@@ -158,11 +158,20 @@ def test_paths_with_other_letters(library: Library, tiny: Any, tmp_path: Path) -
         assert model.n_embd == 256
 
 
-@pytest.mark.parametrize(("kind", "kept"), [("q4_k_m", {12, 14}), ("q6_k", {14}), ("Q8_0", {8}), ("f16", {1})])
-def test_quantized_copies_work(tiny: Any, tmp_path: Path, kind: str, kept: set[int]) -> None:
+@pytest.mark.parametrize(
+    ("kind", "pure", "kept"),
+    [
+        ("q4_k_m", False, {12, 14}),
+        ("q4_k_s", True, {12}),
+        ("q6_k", False, {14}),
+        ("Q8_0", False, {8}),
+        ("f16", False, {1}),
+    ],
+)
+def test_quantized_copies_work(tiny: Any, tmp_path: Path, kind: str, pure: bool, kept: set[int]) -> None:
     library = load_library("ik-llama-cpp-python")
     target = tmp_path / "new" / f"{kind}.gguf"
-    quantize(tiny.path, target, kind, library=library)
+    quantize(tiny.path, target, kind, pure=pure, library=library)
     assert list(target.parent.iterdir()) == [target]
     assert {tensor.type for tensor in read_gguf(target).tensors.values() if len(tensor.shape) == 2} == kept
     found = []
