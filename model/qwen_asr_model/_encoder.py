@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._onnx_file import Array, Graph, Weight
-from ._precisions import Float, Int8, Precision
+from ._precisions import Float, Int4, Int8, Precision
 from .checkpoint import AUDIO_PREFIX, Checkpoint
 from .config import AudioConfig
 
@@ -42,8 +42,10 @@ def write_frontend(checkpoint: Checkpoint, precision: Precision, file: Path) -> 
     """
     config = checkpoint.config.audio
     graph = Graph("qwen3_asr_encoder_frontend")
-    if isinstance(precision, Int8):
-        rows = _integer_stem(graph, checkpoint, precision)
+    if isinstance(precision, Int4):
+        rows = _sliced_stem(graph, checkpoint, precision)
+    elif isinstance(precision, Int8):
+        rows = _gathered_stem(graph, checkpoint, precision)
     else:
         rows = _float_stem(graph, checkpoint, precision)
     table = graph.constant("positions", sinusoids(config.chunk_rows, config.d_model))
@@ -88,10 +90,10 @@ def write_backend(checkpoint: Checkpoint, precision: Precision, file: Path) -> N
         attended = graph.node("MultiHeadAttention", [query, key, value], contrib=True, num_heads=config.heads)
         x = graph.node("Add", [x, linear(attended, f"{at}self_attn.out_proj", width, width)])
         normal = _layer_norm(graph, checkpoint, x, f"{at}final_layer_norm", width)
-        inner = _gelu(graph, linear(normal, f"{at}fc1", config.ffn_dim, width))
+        inner = precision.gelu(graph, linear(normal, f"{at}fc1", config.ffn_dim, width))
         x = graph.node("Add", [x, linear(inner, f"{at}fc2", width, config.ffn_dim)])
     x = _layer_norm(graph, checkpoint, x, "ln_post", width)
-    x = _gelu(graph, linear(x, "proj1", width, width))
+    x = precision.gelu(graph, linear(x, "proj1", width, width))
     x = linear(x, "proj2", config.output_dim, width)
     graph.write(
         file,
@@ -124,22 +126,73 @@ def _float_stem(graph: Graph, checkpoint: Checkpoint, precision: Precision) -> s
         )
         bias = precision.weight(graph, f"{name}.bias", _weight(checkpoint, f"{name}.bias", channels))
         convolved = graph.node("Conv", [x, kernel, bias], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1])
-        x = _gelu(graph, convolved)
+        x = precision.gelu(graph, convolved)
     x = graph.node("Transpose", [x], perm=[0, 3, 1, 2])
     return _conv_out(graph, precision, x, config, _conv_out_weight(checkpoint))
 
 
-def _integer_stem(graph: Graph, checkpoint: Checkpoint, precision: Int8) -> str:
-    """Convolutions as matrix products over unfolded 3x3 patches, channels last."""
+def _gathered_stem(graph: Graph, checkpoint: Checkpoint, precision: Int8) -> str:
+    """Convolutions as matrix products over 3x3 patches.
+
+    Between two of them the positions are one flat axis, frame by frame and channels last, as the last product wants
+    them: ``[chunks, 1 + frames * bins + bins, channels]``. What the next patches find beyond the edges is there as
+    rows of zeros: one in front, a frame of them at the end.
+    """
+    config = checkpoint.config.audio
+    channels, frames, bins = config.conv_channels, -(-config.chunk_frames // 2), -(-config.n_mels // 2)
+    length = _halved(graph, graph.node("Shape", ["chunk_mel"], start=2, end=3))
+    x = precision.gelu(graph, _first_convolution_flat(graph, checkpoint, bins))
+    for number in (2, 3):
+        name = f"conv2d{number}"
+        kernel = _weight(checkpoint, f"{name}.weight", channels, channels, 3, 3)
+        matrix = kernel.map(_unfold_kernel, (channels, 9 * channels))
+        length = _halved(graph, length)
+        taps = graph.constant(f"{name}.taps", _taps(frames, bins))
+        used = graph.node("Slice", [taps, _integers(graph, 0), length, _integers(graph, 0)])
+        unfold = partial(_gather, graph, taps=used, channels=channels, rows=None if number == 2 else bins)
+        bias = _weight(checkpoint, f"{name}.bias", channels)
+        x = precision.gelu(graph, precision.patches(graph, x, name, matrix, bias, unfold))
+        frames, bins = -(-frames // 2), -(-bins // 2)
+    x = graph.node("Reshape", [x, _integers(graph, 0, -1, bins, channels)])
+    # The official order of the features is channel-major, here it is bin-major: reorder the matrix instead.
+    weight = _conv_out_weight(checkpoint)
+    reordered = weight.map(lambda w: w.reshape(-1, channels, bins).transpose(0, 2, 1).reshape(len(w), -1), weight.shape)
+    return _conv_out(graph, precision, x, config, reordered)
+
+
+def _first_convolution_flat(graph: Graph, checkpoint: Checkpoint, bins: int) -> str:
+    """The convolution over the mel bins, in float32: nine inputs are too few to gain anything by integers.
+
+    The bias is a tenth input that is always one: added apart, it would be a pass over the largest tensor of all, and
+    the rows of zeros would not stay zero.
+    """
+    channels = checkpoint.config.audio.conv_channels
+    kernel = _weight(checkpoint, "conv2d1.weight", channels, 1, 3, 3)
+    bias = _weight(checkpoint, "conv2d1.bias", channels)
+    zero, one = (graph.constant(name, np.array(v, np.float32)) for name, v in (("zero", 0), ("one", 1)))
+    mel = graph.node("Unsqueeze", [graph.node("Transpose", ["chunk_mel"], perm=[0, 2, 1]), _integers(graph, 3)])
+    patches = graph.node("Reshape", [_unfold(graph, mel, zero), _integers(graph, 0, -1, 9)])
+    patches = graph.node("Pad", [patches, _integers(graph, 0, 0, 0, 0, 0, 1), one])
+    patches = graph.node("Pad", [patches, _integers(graph, 0, 1, 0, 0, bins, 0), zero])
+
+    def matrix() -> Array:
+        by_frame = kernel.load().transpose(0, 1, 3, 2)
+        return np.concatenate([_unfold_kernel(by_frame).T, bias.load()[None]])
+
+    return graph.node("MatMul", [patches, graph.store("conv2d1.weight", np.float32, (10, channels), matrix)])
+
+
+def _sliced_stem(graph: Graph, checkpoint: Checkpoint, precision: Int4) -> str:
+    """Convolutions as matrix products over patches cut out by slices: the form in which the bundled model was made."""
     config = checkpoint.config.audio
     channels, bins = config.conv_channels, config.conv_bins
-    x = _gelu(graph, _first_convolution(graph, checkpoint))
+    x = precision.gelu(graph, _first_convolution(graph, checkpoint))
     for number in (2, 3):
         name = f"conv2d{number}"
         kernel = _weight(checkpoint, f"{name}.weight", channels, channels, 3, 3)
         matrix = kernel.map(_unfold_kernel, (channels, 9 * channels))
         bias = _weight(checkpoint, f"{name}.bias", channels)
-        x = _gelu(graph, precision.patches(graph, x, name, matrix, bias, partial(_unfold, graph)))
+        x = precision.gelu(graph, precision.patches(graph, x, name, matrix, bias, partial(_unfold, graph)))
     x = graph.node("Transpose", [x], perm=[0, 2, 1, 3])
     # The official order of the features is channel-major, here it is bin-major: reorder the matrix instead.
     weight = _conv_out_weight(checkpoint)
@@ -158,13 +211,13 @@ def _first_convolution(graph: Graph, checkpoint: Checkpoint) -> str:
 
 
 def _unfold_kernel(kernel: Array) -> Array:
-    """``[out, in, bin, frame] -> [out, (bin, frame, in)]``, the order in which `_unfold` puts a patch."""
+    """``[out, in, bin, frame] -> [out, (bin, frame, in)]``, the order of the taps in a patch."""
     unfolded: Array = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
     return unfolded
 
 
 def _unfold(graph: Graph, x: str, padding: str) -> str:
-    """Gather the 3x3 patches of stride 2, padding 1: ``[n, bins, frames, c] -> [n, bins/2, frames/2, 9c]``."""
+    """Cut out the 3x3 patches of stride 2, padding 1: ``[n, a, b, c] -> [n, a/2, b/2, 9c]``."""
     around = graph.constant("around", np.array([0, 1, 1, 0, 0, 1, 1, 0], np.int64))
     padded = graph.node("Pad", [x, around, padding])
     # Tap k starts at k and ends 2 - k before the end, so that all taps have ceil(length / 2) positions.
@@ -176,6 +229,32 @@ def _unfold(graph: Graph, x: str, padding: str) -> str:
         for j in range(3)
     ]
     return graph.node("Concat", taps, axis=3)
+
+
+def _taps(frames: int, bins: int) -> npt.NDArray[np.int32]:
+    """Where the taps of every 3x3 patch of stride 2, padding 1 lie on the flat axis: ``[frames/2, bins/2, 9]``.
+
+    Clips with fewer frames use the first rows of the table: frames follow each other, so that the place of a tap does
+    not depend on how many there are, and the tap behind the last frame falls into the frame of zeros.
+    """
+    tap = np.arange(3) - 1
+    frame = 2 * np.arange(-(-frames // 2))[:, None, None, None] + tap
+    row = 2 * np.arange(-(-bins // 2))[:, None, None] + tap[:, None]
+    inside = (frame >= 0) & (row >= 0) & (row < bins)
+    places = np.where(inside, 1 + frame * bins + row, 0)
+    return places.reshape(*places.shape[:2], 9).astype(np.int32)
+
+
+def _gather(graph: Graph, x: str, padding: str, *, taps: str, channels: int, rows: int | None) -> str:
+    """Gather the patches, ``[n, positions, 9 * channels]``, after putting `rows` of padding around where not None."""
+    if rows is not None:
+        x = graph.node("Pad", [x, _integers(graph, 0, 1, 0, 0, rows, 0), padding])
+    return graph.node("Reshape", [graph.node("Gather", [x, taps], axis=1), _integers(graph, 0, -1, 9 * channels)])
+
+
+def _halved(graph: Graph, length: str) -> str:
+    """``ceil(length / 2)``."""
+    return graph.node("Div", [graph.node("Add", [length, _integers(graph, 1)]), _integers(graph, 2)])
 
 
 def _conv_out(graph: Graph, precision: Precision, x: str, config: AudioConfig, weight: Weight) -> str:
@@ -212,11 +291,6 @@ def _layer_norm(graph: Graph, checkpoint: Checkpoint, x: str, name: str, width: 
         for what in ("weight", "bias")
     ]
     return graph.node("LayerNormalization", [x, *parts], axis=-1, epsilon=_LAYER_NORM_EPSILON)
-
-
-def _gelu(graph: Graph, x: str) -> str:
-    """The exact GELU (erf); ONNX itself has it only from opset 20 on."""
-    return graph.node("Gelu", [x], contrib=True)
 
 
 def _weight(checkpoint: Checkpoint, name: str, *shape: int) -> Weight:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from ._onnx_head import read_onnx
@@ -37,7 +38,7 @@ __all__ = [
 _FILE_NAME = re.compile(r"qwen3_(asr|aligner)_(?:(encoder_frontend|encoder_backend)\.(\w+)\.onnx|(llm)\.(\w+)\.gguf)")
 # What to prefer in a folder that does not say: the fastest encoder, the most faithful quantised language model.
 _PRECISION_ORDER = ("int8", "fp32", "fp16", "int4")
-_QUANT_ORDER = ("q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "f16", "bf16", "f32")
+_QUANT_ORDER = ("q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "q4_k_pure", "f16", "bf16", "f32")
 _GGUF_ROLES = (Role.LLM, Role.ALIGNER_LLM, Role.ALIGNER_TEXT)
 
 
@@ -63,8 +64,12 @@ def _named_files(folder: Path) -> list[FileEntry]:
     return entries
 
 
-def read_folder(folder: Path) -> Manifest:
+def read_folder(folder: Path, *, aligner: bool = True) -> Manifest:
     """Return what a bundle's manifest says, or what its file names tell where there is none.
+
+    Args:
+        folder: The bundle's folder.
+        aligner: Whether the aligner beside a recogniser counts; if not, it is as if there were none.
 
     Raises:
         BundleNotFoundError: There is no such folder, or no model in it.
@@ -74,22 +79,31 @@ def read_folder(folder: Path) -> Manifest:
     if not folder.is_dir():
         what = "a model bundle is a folder, this is a file." if folder.exists() else "no such folder."
         raise BundleNotFoundError(what, path=folder, hint="Name the folder that holds the model's files.")
-    if (folder / MANIFEST_NAME).is_file():
-        return read_manifest(folder / MANIFEST_NAME)
-    return _manifest_by_names(folder)
+    if not (folder / MANIFEST_NAME).is_file():
+        return _manifest_by_names(folder, aligner=aligner)
+    manifest = read_manifest(folder / MANIFEST_NAME)
+    if aligner or manifest.family == Family.ALIGNER:
+        return manifest
+    return replace(manifest, aligner=None, files=_recognisers(manifest.files))
 
 
-def _manifest_by_names(folder: Path) -> Manifest:
+def _recognisers(entries: Iterable[FileEntry]) -> tuple[FileEntry, ...]:
+    return tuple(entry for entry in entries if entry.role in Role.RECOGNISER)
+
+
+def _manifest_by_names(folder: Path, *, aligner: bool) -> Manifest:
     """Describe a folder without ``bundle.json``, as the predecessor of this program released them."""
     entries = _named_files(folder)
+    if not aligner:
+        entries = list(_recognisers(entries)) or entries
     if not entries:
         hint = f"Wanted: {MANIFEST_NAME}, or files named qwen3_asr_llm.q4_k.gguf etc."
         if any(folder.glob("*mmproj*.gguf")):
             hint = "It looks like a pair for llama.cpp: import it first (qwen-asr-plugin model add)."
         raise BundleNotFoundError("holds no model.", path=folder, hint=hint)
     roles = {entry.role for entry in entries}
-    recogniser, aligner = bool(roles & set(Role.RECOGNISER)), bool(roles & set(Role.ALIGNER))
-    for wanted, kinds in ((recogniser, Role.RECOGNISER), (aligner, Role.ALIGNER)):
+    recogniser, beside = bool(roles & set(Role.RECOGNISER)), bool(roles & set(Role.ALIGNER))
+    for wanted, kinds in ((recogniser, Role.RECOGNISER), (beside, Role.ALIGNER)):
         if wanted:
             _check_complete(folder, entries, kinds)
     main = Role.RECOGNISER if recogniser else Role.ALIGNER
@@ -99,7 +113,7 @@ def _manifest_by_names(folder: Path) -> Manifest:
     # Where the graph leaves the sizes open, those of the official models.
     shape = frontend.inputs[0].shape if len(frontend.inputs[0].shape) == 3 else (None, None, None)
     entry = None
-    if aligner:
+    if beside:
         aligner_quant = _first(_QUANT_ORDER, _variants(entries, Role.ALIGNER_LLM))
         entry = describe_aligner(folder / _name(entries, Role.ALIGNER_LLM, aligner_quant), quant=aligner_quant)
     return Manifest(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ._onnx_file import Array, Graph, Weight
 from .errors import ConversionError
 
-__all__ = ["PRECISIONS", "Int8", "Precision", "make_precision"]
+__all__ = ["PRECISIONS", "Int4", "Int8", "Precision", "make_precision"]
 
 PRECISIONS = ("fp32", "fp16", "int8", "int4")
 INT4_BLOCK = 32
@@ -26,6 +26,9 @@ EDGES = frozenset({"conv_out", "proj1", "proj2"})
 
 class Precision(Protocol):
     """Stores weights in a graph and multiplies by them."""
+
+    def gelu(self, graph: Graph, x: str) -> str:
+        """Add the GELU of ``x``."""
 
     def weight(self, graph: Graph, name: str, weight: Weight) -> str:
         """Store a weight that is used as float32 and return the float32 value's name."""
@@ -46,6 +49,10 @@ class Float:
     def __init__(self, dtype: npt.DTypeLike) -> None:
         self._dtype = np.dtype(dtype)
 
+    def gelu(self, graph: Graph, x: str) -> str:
+        """See `Precision.gelu`: the exact one (erf); ONNX itself has it only from opset 20 on."""
+        return graph.node("Gelu", [x], contrib=True)
+
     def weight(self, graph: Graph, name: str, weight: Weight) -> str:
         """See `Precision.weight`."""
         if self._dtype == np.float32:
@@ -62,6 +69,10 @@ class Float:
 
 class Int8:
     """Signed weights, symmetric with one scale per output; activations become unsigned bytes at run time."""
+
+    def gelu(self, graph: Graph, x: str) -> str:
+        """See `Precision.gelu`: the form with tanh, a fifth faster. It is at most 0.0005 off; a byte's step is 0.01."""
+        return graph.node("FastGelu", [x], contrib=True)
 
     def weight(self, graph: Graph, name: str, weight: Weight) -> str:
         """See `Precision.weight`; what is no matrix stays float32."""
@@ -99,6 +110,10 @@ class Int8:
 
 class Int4(Int8):
     """4-bit weights in blocks along the input, symmetric; 8 bits in the `EDGES`; convolutions as in `Int8`."""
+
+    def gelu(self, graph: Graph, x: str) -> str:
+        """See `Precision.gelu`: the exact one, with which the bundled model was converted."""
+        return graph.node("Gelu", [x], contrib=True)
 
     def linear(self, graph: Graph, x: str, name: str, weight: Weight, bias: Weight | None) -> str:
         """See `Precision.linear`."""

@@ -174,6 +174,7 @@ def open_bundle(
     precision: str | None = None,
     quant: str | None = None,
     aligner_quant: str | None = None,
+    aligner: bool = True,
 ) -> Bundle:
     """Open a bundle and check it, without loading it.
 
@@ -188,6 +189,8 @@ def open_bundle(
         precision: Encoder precision (``fp32 fp16 int8 int4``); the bundle's default if not given.
         quant: Language model type (``q8_0``, ``q4_k``, ...); the bundle's default if not given.
         aligner_quant: Type of the forced aligner's decoder; the bundle's default if not given.
+        aligner: Whether the bundle's forced aligner is wanted. If not, its files are not looked at and may be missing
+            or damaged, and `Bundle.aligner` is None.
 
     Returns:
         The bundle.
@@ -202,7 +205,7 @@ def open_bundle(
             otherwise than the bundle says, or it holds only a forced aligner.
     """
     folder = Path(path)
-    manifest = read_folder(folder)
+    manifest = read_folder(folder, aligner=aligner)
     if manifest.family == Family.ALIGNER:
         raise WrongModelError(
             "holds only a forced aligner.", path=folder, hint="Name a speech recogniser; the aligner goes beside it."

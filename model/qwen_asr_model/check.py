@@ -44,7 +44,7 @@ class PartCheck:
         cosine: Cosine between what the file and the checkpoint compute, over everything computed.
         max_error: Largest difference of two numbers.
         same_choice: Share of rows whose largest number is at the same place; None where that says nothing.
-        loss: Mean negative log-likelihood of the text's tokens, in nats; None where there is no text.
+        loss: Mean negative log-likelihood of the text's tokens, in nats; None where no text was given.
         reference_loss: The checkpoint's.
     """
 
@@ -74,9 +74,9 @@ def check_conversion(
     Args:
         bundle: The folder of the bundle.
         checkpoint: The folder of the checkpoint, of the forced aligner where the bundle holds nothing else.
-        aligner: The checkpoint of the forced aligner beside a recogniser; the aligner is left out if not given.
-        mel: Log-mel of some speech, float32 ``[n_mels, frames]``; noise if not given, with which losses say little.
-        text: What is said in it.
+        aligner: The checkpoint of the forced aligner beside a recogniser; that aligner is left out if not given.
+        mel: Log-mel of some speech, float32 ``[n_mels, frames]``; noise if not given.
+        text: What is said in it; without it there are no losses, and decoders are compared on words of our own.
         language: English name of its language.
         library: libllama to compute with, see `qwen_asr_native.load_library`.
         progress: Called before each file with its name, how many are done, and how many there are.
@@ -95,17 +95,18 @@ def check_conversion(
     is_aligner = isinstance(opened, AlignerFiles)
     if is_aligner != (source.config.aligner is not None) or opened.n_mels != source.config.audio.n_mels:
         raise ConversionError("is no conversion of this checkpoint.", path=opened.path, hint="Name the right one.")
+    beside = None if aligner is None else _aligner_beside(opened, Path(aligner))
     if mel is None:
         mel = np.random.default_rng(0).normal(0, 0.5, (opened.n_mels, _FRAMES)).astype(np.float32)
     elif mel.ndim != 2 or mel.shape[0] != opened.n_mels or mel.shape[1] < 1:
         raise ConversionError(f"the log-mel must be [{opened.n_mels}, frames], not {mel.shape}.", path=opened.path)
-    speech = _Speech(mel=mel, text=DEFAULT_TEXT if text is None else text, language=language)
+    speech = _Speech(mel=mel, text=text or DEFAULT_TEXT, with_loss=bool(text), language=language)
     native = load_library(library)
     steps: list[tuple[str, Iterator[PartCheck]]] = []
     if isinstance(opened, Bundle):
         steps += _recogniser_steps(opened, source, speech, native)
-        if aligner is not None and opened.aligner is not None:
-            steps += _aligner_steps(opened.aligner, read_checkpoint(Path(aligner)), speech, native)
+        if beside is not None:
+            steps += _aligner_steps(*beside, speech, native)
     else:
         steps += _aligner_steps(opened, source, speech, native)
     report = progress or (lambda _file, _done, _total: None)
@@ -116,10 +117,21 @@ def check_conversion(
     return tuple(found)
 
 
+def _aligner_beside(opened: Bundle | AlignerFiles, folder: Path) -> tuple[AlignerFiles, Checkpoint]:
+    """The aligner in a recogniser's bundle, and the checkpoint it is said to be made of."""
+    if isinstance(opened, AlignerFiles) or opened.aligner is None:
+        raise ConversionError("holds no recogniser with a forced aligner beside it.", path=opened.path)
+    checkpoint = read_checkpoint(folder)
+    if checkpoint.config.aligner is None:
+        raise ConversionError("is no checkpoint of a forced aligner.", path=folder, hint="Name the right one.")
+    return opened.aligner, checkpoint
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Speech:
     mel: Float32
     text: str
+    with_loss: bool
     language: str
 
 
@@ -174,31 +186,39 @@ def _aligner_steps(
 
 def _check_encoder(files: Bundle | AlignerFiles, expected: _Expected, prefix: str) -> Iterator[PartCheck]:
     mel, size = expected.speech.mel, files.chunk_frames
-    if mel.shape[1] > size:
+    run = _Graph(files.encoder_frontend)
+    if run.static or mel.shape[1] > size:
         mel = np.pad(mel, ((0, 0), (0, -mel.shape[1] % size)))
-    run = _session(files.encoder_frontend)
     rows = np.concatenate([run(mel[None, :, at : at + size])[0] for at in range(0, mel.shape[1], size)])
     rows = rows[: len(expected.rows)]
     yield _compare(f"{prefix}encoder_frontend", files.precision, files.encoder_frontend, rows, expected.rows)
-    run = _session(files.encoder_backend)
+    run = _Graph(files.encoder_backend)
     step = files.window_chunks * -(-size // 8)
     out = np.concatenate([run(rows[None, at : at + step])[0] for at in range(0, len(rows), step)])
     yield _compare(f"{prefix}encoder", files.precision, files.encoder_backend, out, expected.audio)
 
 
-def _session(file: Path) -> Callable[[Float32], Float32]:
-    import onnxruntime
+class _Graph:
+    """One graph of an encoder; ``static``: a frontend takes whole chunks only, as those of released bundles do."""
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    def __init__(self, file: Path) -> None:
+        import onnxruntime
 
-    def run(values: Float32) -> Float32:
-        result: Float32 = session.run(None, {name: np.ascontiguousarray(values)})[0]
-        return result
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        first, *masks = self._session.get_inputs()
+        self._name, self._masks = first.name, [mask.name for mask in masks]
+        self._type = np.float16 if "float16" in first.type else np.float32
+        self.static = isinstance(first.shape[2], int)
 
-    return run
+    def __call__(self, values: Float32) -> Float32:
+        """``[batch, a, b] -> [batch, c, d]``."""
+        feed = {self._name: np.ascontiguousarray(values, self._type)}
+        for mask in self._masks:  # released backends want one, of zeros: nothing is padded here
+            feed[mask] = np.zeros((len(values), 1, values.shape[1], values.shape[1]), self._type)
+        result: npt.NDArray[Any] = self._session.run(None, feed)[0]
+        return result.astype(np.float32, copy=False)
 
 
 def _check_llm(bundle: Bundle, expected: _Expected, library: Library) -> Iterator[PartCheck]:
@@ -236,8 +256,8 @@ def _check_llm(bundle: Bundle, expected: _Expected, library: Library) -> Iterato
         found,
         expected.scores,
         same_choice=_same(found, expected.scores),
-        loss=_loss(found, answer),
-        reference_loss=_loss(expected.scores, answer),
+        loss=_loss(found, answer) if speech.with_loss else None,
+        reference_loss=_loss(expected.scores, answer) if speech.with_loss else None,
     )
 
 

@@ -4,19 +4,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from qwen_asr_plugin.errors import translate_errors
 
 from .console import say, stderr
-from .model_tables import TransferBar, available_facts, catalogue_table, check_table, installed_facts, megabytes
+from .model_check import Audio, Language, Spoken, against_checkpoint, read_speech
+from .model_check import check as check_model
+from .model_show import show, show_overview
+from .model_tables import (
+    TransferBar,
+    available_facts,
+    catalogue_table,
+    check_table,
+    installed_facts,
+    megabytes,
+    step_bar,
+)
 
 if TYPE_CHECKING:
     from qwen_asr_model.download import DownloadSettings
@@ -214,18 +222,24 @@ def convert(
     check: Annotated[
         bool, typer.Option("--check", help="Compare every file of the bundle with the checkpoint, and print a table.")
     ] = False,
+    audio: Audio = None,
+    text: Spoken = None,
+    language: Language = "en",
 ) -> None:
     """Convert an official checkpoint folder; needs neither torch nor the network.
 
+    --audio, --text and --language are what is compared with, as in `model check`; they imply --check.
+
     qwen-asr-plugin model convert Qwen3-ASR-0.6B --aligner Qwen3-ForcedAligner-0.6B --quant q8_0
 
-    qwen-asr-plugin model convert Qwen3-ASR-0.6B ./qwen3-asr-0.6b
+    qwen-asr-plugin model convert Qwen3-ASR-0.6B ./qwen3-asr-0.6b --check --audio clip.mp3 --text clip.txt
     """
     from qwen_asr_model import convert_checkpoint
     from qwen_asr_model.store import Source, build_bundle
 
+    speech = read_speech(audio, text, language)  # before the long work
     chosen = name or checkpoint.resolve().name.lower()
-    with _bar() as progress:
+    with step_bar() as progress:
 
         def write(folder: Path) -> Path:
             return convert_checkpoint(
@@ -248,13 +262,13 @@ def convert(
             out = build_bundle(chosen, lambda folder: write(folder / "bundle"), source, replace=force)
         else:
             write(out)
-    _show(out)
-    if check:
-        from qwen_asr_model.check import check_conversion
-
-        with _bar() as progress:
-            parts = check_conversion(out, checkpoint, aligner=aligner, progress=progress)
+    show_overview(out)
+    if check or audio is not None or text is not None:
+        parts = against_checkpoint(out, checkpoint, aligner=aligner, speech=speech)
         stderr.print(check_table(parts))
+
+
+model_app.command("check")(check_model)
 
 
 @model_app.command()
@@ -283,18 +297,12 @@ def synth(
     if as_checkpoint is not None:
         say(str(synthesize_checkpoint(size, out, seed=seed, layout=as_checkpoint)))
         return
-    with _bar() as progress:
+    with step_bar() as progress:
         synthesize(size, out, precisions=_list(precision), quants=_list(quant), seed=seed, progress=progress)
-    _show(out)
+    show_overview(out)
 
 
-@model_app.command()
-@translate_errors
-def show(bundle: Bundle = None, *, as_json: AsJson = False) -> None:
-    """Show what a model is and which files it has."""
-    from qwen_asr_model.store import named_bundle
-
-    _show(named_bundle(bundle), as_json=as_json)
+model_app.command()(show)
 
 
 @model_app.command()
@@ -319,23 +327,6 @@ def verify(bundle: Bundle = None, *, as_json: AsJson = False) -> None:
     say(f"{folder}: every file is as {as_what}.")
 
 
-def _show(folder: Path, *, as_json: bool = False) -> None:
-    from qwen_asr_model import describe_bundle
-
-    facts = describe_bundle(folder)
-    if as_json:
-        say(json.dumps(facts, indent=2, default=str))
-        return
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            value = [f"{name} {_plain(inner)}" for name, inner in value.items()]
-        lines = value if isinstance(value, list) else [value]
-        text = "\n".join(" ".join(map(str, line.values())) if isinstance(line, dict) else str(line) for line in lines)
-        table.add_row(Text(key, style="bold"), Text(text, overflow="fold"))
-    stderr.print(table)
-
-
 def _installed(path: Path, *, as_json: bool) -> None:
     from qwen_asr_model import describe_bundle
 
@@ -356,30 +347,5 @@ def _settings(*, offline: bool, mirrors: list[str] | None, timeout: float = 60.0
     return DownloadSettings.from_environment(offline=offline, mirrors=mirrors or (), read_timeout_s=timeout)
 
 
-def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
 def _list(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
-
-
-class _bar:  # noqa: N801 - reads as the verb it is
-    """A progress bar as a context manager whose value is the callback ``(step, done, total)``."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=stderr, transient=True
-        )
-
-    def __enter__(self) -> Callable[[str, int, int], None]:
-        self._progress.start()
-        task = self._progress.add_task("", total=None)
-
-        def update(step: str, done: int, total: int) -> None:
-            self._progress.update(task, description=step, completed=done, total=total)
-
-        return update
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
     from qwen_asr_model.check import PartCheck
     from qwen_asr_model.store import InstalledBundle
 
-__all__ = ["TransferBar", "available_facts", "catalogue_table", "check_table", "installed_facts", "megabytes"]
+__all__ = [
+    "TransferBar",
+    "available_facts",
+    "catalogue_table",
+    "check_table",
+    "installed_facts",
+    "megabytes",
+    "step_bar",
+]
 
 _MANY_LANGUAGES = 6
 _DOING = {
@@ -109,8 +118,9 @@ def catalogue_table(title: str, rows: Iterable[Mapping[str, Any]]) -> Table:
 def check_table(parts: Iterable[PartCheck]) -> Table:
     """Return a table of how far the files of a bundle are from the checkpoint."""
     table = Table(title="Against the checkpoint", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in ("Part", "Variant", "Cosine", "Largest error", "Same choice", "Loss", "Checkpoint's loss"):
-        table.add_column(column, justify="left" if column in ("Part", "Variant") else "right")
+    for column in ("Part", "Variant", "Cosine", "Largest error", "Same choice", "Loss", "Loss of checkpoint"):
+        words = column in ("Part", "Variant")
+        table.add_column(column, justify="left" if words else "right", no_wrap=words, overflow="fold")
     for part in parts:
         rest = ((part.same_choice, ".1%"), (part.loss, ".4f"), (part.reference_loss, ".4f"))
         cells = ["-" if value is None else format(value, form) for value, form in rest]
@@ -169,3 +179,16 @@ class TransferBar:
     def say(self, line: str) -> None:
         """Print a line above it."""
         stderr.print(Text(line), soft_wrap=True)
+
+
+@contextmanager
+def step_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a progress bar; the value is the callback ``(step, done, total)``."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=stderr, transient=True) as progress:
+        task = progress.add_task("", total=None)
+
+        def update(step: str, done: int, total: int) -> None:
+            progress.update(task, description=step, completed=done, total=total)
+
+        yield update

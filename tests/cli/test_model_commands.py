@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from qwen_asr_model import synthesize
+from qwen_asr_model import synthesize, synthesize_checkpoint
 from qwen_asr_plugin.cli import main
 from qwen_asr_plugin.cli.console import stderr
 
@@ -83,7 +83,7 @@ def catalogue(server, released) -> str:
 
 def test_help_teaches(model):
     done = model("--help")
-    for command in ("list", "pull", "add", "verify", "remove", "convert", "synth", "show", "path"):
+    for command in ("list", "pull", "add", "verify", "remove", "convert", "check", "synth", "show", "path"):
         assert command in done.stdout
     done = model("pull", "--help")
     for option in ("--name", "--force", "--catalogue", "--mirror", "--offline", "--keep-download", "--accept-changed"):
@@ -207,6 +207,129 @@ def test_convert_installs_where_no_folder_is_named(model, tmp_path):
     assert model("verify", "tiny").returncode == 0
     assert "installed already" in model("convert", checkpoint).stderr
     assert model("convert", checkpoint, "--quant", "f16,q8_0", "--force").returncode == 0
+
+
+def test_show_tells_what_is_inside(model):
+    done = model("show")
+    assert (done.returncode, done.stdout) == (0, "")
+    for words in (
+        "Apache-2.0",
+        "34 MB of weights",
+        "4 kB of cache for each position",
+        "chunk_mel float32 [any, 128, any]",
+        "last_hidden_state float32 [any, any, 512]",
+        "ai.onnx 17, com.microsoft 1",
+        "gpt2 qwen2, 4096 entries, 3832 merges",
+        "4090 <|im_end|> (control, ends an answer)",
+        "4094 <asr_text> (user-defined)",
+        "as in qwen3_asr_llm.q5_0.gguf",
+    ):
+        assert words in done.stderr, words
+    rows = [line.split() for line in done.stderr.splitlines()]
+    assert ["architecture", "qwen3"] in rows
+    assert ["context_length", "4096"] in rows
+    assert ["llm", "q5_0", "q5_0", "10", "MB", "46"] in [row[:6] for row in rows]
+
+
+def test_show_lists_tensors(model):
+    done = model("show", "demo-en", "--tensors")
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert ["qwen3_asr_llm.q5_0.gguf", "token_embd.weight", "Q5_0", "[4096, 512]", str(4096 * 512 // 32 * 22)] in rows
+    listed = json.loads(model("show", "--tensors", "--json").stdout)
+    assert len(rows) == sum(part["tensor_count"] for part in listed["parts"])
+    assert [len(part["tensors"]) for part in listed["parts"]] == [part["tensor_count"] for part in listed["parts"]]
+
+
+def test_show_for_programs(model, catalogue):
+    facts = json.loads(model("show", "demo-en", "--json").stdout)
+    assert (facts["name"], facts["licence"], facts["languages"]) == ("demo-en", "Apache-2.0", ["en"])
+    llm = next(part for part in facts["parts"] if part["role"] == "llm")
+    assert (llm["architecture"], llm["context_length"], llm["stored_as"]) == ("qwen3", 4096, "q5_0")
+    assert {"id": 4091, "token": "<|audio_start|>", "kind": "control", "use": ""} in llm["tokenizer"]["special"]
+    backend = next(part for part in facts["parts"] if part["role"] == "encoder_backend")
+    assert backend["graph"]["opsets"]["ai.onnx"] == 17
+    assert "tensors" not in llm
+    assert facts["memory"]["known_mb"] is None
+    # What a released bundle does not say itself, the list of models did.
+    model("pull", "tiny", "--catalogue", catalogue)
+    facts = json.loads(model("show", "tiny", "--json").stdout)
+    assert (facts["licence"], facts["languages"], facts["memory"]["known_mb"]) == ("CC0-1.0", ["en"], 120)
+    assert "about 120 MB in all with one lane" in model("show", "tiny").stderr
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory) -> Path:
+    return synthesize_checkpoint("tiny", tmp_path_factory.mktemp("cli") / "checkpoint")
+
+
+def test_check_with_audio_and_text_of_ones_own(model, checkpoint, sample_video, make_media, tmp_path):
+    clip = make_media("-ss", "1", "-t", "3", "-i", sample_video, "-vn", tmp_path / "clip.ogg")
+    (tmp_path / "said.txt").write_text("\ufeffabc\n abc\n", encoding="utf-8")
+    arguments = ("--precision", "fp32,int8", "--quant", "f16,q4_0", "--audio", clip, "--text", tmp_path / "said.txt")
+    done = model("convert", checkpoint, "--name", "one", *arguments, "--language", "German")
+    assert done.returncode == 0, done.stderr
+    for words in ("Against the checkpoint", "Cosine", "Largest error", "encoder_frontend", "fp32", "int8", "q4_0"):
+        assert words in done.stderr, words
+    done = model(
+        "check", "one", "--against", checkpoint, "--audio", clip, "--text", "abc abc", "--language", "de", "--json"
+    )
+    own = json.loads(done.stdout)
+    found = {(part["part"], part["variant"]): part for part in own}
+    assert list(found) == [
+        ("encoder_frontend", "fp32"),
+        ("encoder", "fp32"),
+        ("encoder_frontend", "int8"),
+        ("encoder", "int8"),
+        ("llm", "f16"),
+        ("llm", "q4_0"),
+    ]
+    assert found["encoder", "fp32"]["cosine"] > 0.999999 > found["encoder", "int8"]["cosine"] > 0.99
+    assert found["llm", "f16"]["loss"] == pytest.approx(found["llm", "f16"]["reference_loss"], abs=0.01)
+    # The same was printed after converting: file and text, name and code are the same.
+    loss = found["llm", "q4_0"]["loss"]
+    assert f"{loss:.4f}" in model("check", "one", "--against", checkpoint, *arguments[4:], "-l", "de").stderr
+    noise = json.loads(model("check", "one", "--against", checkpoint, "--json").stdout)
+    assert noise[-1]["loss"] is None
+    assert noise[-1]["max_error"] != own[-1]["max_error"]
+    other = json.loads(model("check", "one", "--against", checkpoint, "--audio", clip, "--text", "x", "--json").stdout)
+    assert other[-1]["reference_loss"] != own[-1]["reference_loss"]
+
+
+def test_check_says_what_is_wrong(model, checkpoint, bundle, make_media, tmp_path):
+    long = make_media("-f", "lavfi", "-i", "sine", "-t", "31", tmp_path / "long.wav")
+    empty = make_media("-f", "lavfi", "-i", "sine", "-t", "0.005", "-ar", "16000", tmp_path / "empty.wav")
+    (tmp_path / "blank.txt").write_text(" \n")
+    (tmp_path / "latin.txt").write_bytes(b"\xe4")
+    for arguments, words in (
+        (("--audio", long), "longer than the 30 s"),
+        (("--audio", empty), "no audio in it"),
+        (("--audio", tmp_path / "gone.wav"), "gone.wav"),
+        (("--text", "gone.txt"), "no such text file"),
+        (("--text", tmp_path / "blank.txt"), "no text in it"),
+        (("--text", tmp_path / "latin.txt"), "UTF-8"),
+        (("--text", tmp_path), "cannot be read"),
+        (("--text", "a", "--language", "Klingon"), "Klingon"),
+        (("--aligner", checkpoint), "no recogniser with a forced aligner beside it"),
+    ):
+        done = model("check", bundle, "--against", checkpoint, *arguments)
+        assert done.returncode not in (0, 1), (arguments, done.stderr)
+        assert words in done.stderr, arguments
+        assert "Traceback" not in done.stderr
+    assert model("check", bundle, "--against", checkpoint, "--text", "a long text " * 400).returncode == 0
+    # Before the long work, not after it.
+    done = model("convert", checkpoint, "--name", "never", "--text", "gone.txt")
+    assert "no such text file" in done.stderr
+    assert model("path", "never").returncode == 111
+    done = model("check", "demo-en", "--against", checkpoint)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_says_where_the_other_models_are(plugin_cli):
+    done = plugin_cli("doctor")
+    lines = done.stdout.splitlines()
+    (at,) = (number for number, line in enumerate(lines) if line.startswith("ok      model bundle"))
+    assert "qwen-asr-plugin model list" in lines[at + 1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C as a signal is POSIX")

@@ -277,6 +277,19 @@ def demo_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pa
     return folder / packing.RECOGNISER, folder / packing.ALIGNER
 
 
+@pytest.fixture(scope="session")
+def released_bundle(
+    demo_checkpoints: tuple[Path, Path], foreign: ModuleType, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """They as the ancestor project released its models, in one folder. Do not write into it."""
+    from qwen_asr_model.checkpoint import read_checkpoint
+
+    folder = tmp_path_factory.mktemp("released") / "model"
+    for checkpoint in demo_checkpoints:
+        foreign.write_released(read_checkpoint(checkpoint), folder)
+    return folder
+
+
 @pytest.fixture
 def within() -> Callable[[float], AbstractContextManager[None]]:
     """Measure what happens in a block, and fail where it took longer than some seconds."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from qwen_asr_model._encoder import write_backend, write_frontend
 from qwen_asr_model._onnx_file import Graph
 from qwen_asr_model._precisions import make_precision, quantise_blocks, quantise_rows
 from qwen_asr_model.checkpoint import Checkpoint, read_checkpoint
+from qwen_asr_model.synth import synthetic_checkpoint
 
 # Relative error of the output. Measured on the weights here: 5e-7, 5e-7 (bfloat16 weights of this size fit float16
 # exactly), 0.023, 0.13; the frontend alone 0.002 in int8 and int4, whose one product has 8 bits in both.
@@ -156,6 +158,24 @@ def test_int4_keeps_the_first_and_last_products_in_8_bits(whole_bundle: Path, ti
     # Query, key, value (joined or not), output and the two feed-forward products of every layer.
     assert len(inner) >= 4 * tiny.config.audio.layers
     assert set(inner) == {(4, 32)}
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("sizes", [{}, {"d_model": 256, "heads": 4, "layers": 8, "ffn_dim": 1024}])
+def test_int8_stays_close_whatever_the_weights(
+    tmp_path: Path, tools: SimpleNamespace, tiny: Checkpoint, seed: int, sizes: dict[str, int]
+) -> None:
+    checkpoint = synthetic_checkpoint(replace(tiny.config, audio=replace(tiny.config.audio, **sizes)), seed=seed)
+    mel = mel_chunks(3, 100)
+    outputs = {}
+    for name in ("fp32", "int8"):
+        front, back = tmp_path / f"{name}.front.onnx", tmp_path / f"{name}.back.onnx"
+        write_frontend(checkpoint, make_precision(name), front)
+        write_backend(checkpoint, make_precision(name), back)
+        rows = np.concatenate([tools.run_onnx(front, chunk_mel=mel[i : i + 1])[0] for i in range(3)])
+        outputs[name] = tools.run_onnx(back, hidden_states=rows[None]).ravel()
+    found, wanted = outputs["int8"], outputs["fp32"]
+    assert found @ wanted / np.linalg.norm(found) / np.linalg.norm(wanted) >= 0.999
 
 
 def test_a_file_beyond_protobuf_is_refused_before_anything_is_written(

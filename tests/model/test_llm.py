@@ -136,7 +136,7 @@ def test_libllama_loads_it_and_finds_the_special_tokens(tiny: Checkpoint, tmp_pa
 
 
 def test_a_missing_quantiser_is_explained(tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(*_: object) -> None:
+    def none(*_: object, **__: object) -> None:
         raise qwen_asr_native.QuantizerNotFoundError("no library can quantize")
 
     monkeypatch.setattr(qwen_asr_native, "quantize", none, raising=False)

@@ -31,17 +31,6 @@ from qwen_asr_model.synth import SIZES, synthetic_checkpoint
 
 
 @pytest.fixture(scope="module")
-def released(
-    demo_checkpoints: tuple[Path, Path], foreign: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """Recogniser and forced aligner in one folder, as in the ancestor's ``model``. Do not write into it."""
-    folder = tmp_path_factory.mktemp("released") / "model"
-    for checkpoint in demo_checkpoints:
-        foreign.write_released(read_checkpoint(checkpoint), folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def own(demo_checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Our conversion of the same."""
     return convert_checkpoint(
@@ -54,26 +43,26 @@ def own(demo_checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def copy(released: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(released, tmp_path / "copy"))
+def copy(released_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(released_bundle, tmp_path / "copy"))
 
 
-def test_what_nothing_says_is_found_out(released: Path, demo_checkpoints: tuple[Path, Path]) -> None:
+def test_what_nothing_says_is_found_out(released_bundle: Path, demo_checkpoints: tuple[Path, Path]) -> None:
     config = read_checkpoint(demo_checkpoints[1]).config
     assert config.aligner is not None
-    bundle = open_bundle(released)
+    bundle = open_bundle(released_bundle)
     assert (bundle.precision, bundle.quant, bundle.n_mels, bundle.chunk_frames) == ("int4", "q4_k", 128, 100)
     aligner = bundle.aligner
     assert aligner is not None
-    assert aligner.llm == aligner.text == released / "qwen3_aligner_llm.q4_k.gguf"
+    assert aligner.llm == aligner.text == released_bundle / "qwen3_aligner_llm.q4_k.gguf"
     assert not aligner.shares_encoder
     # Where the padding of the head begins.
     assert (aligner.classes, aligner.class_ms) == (config.aligner.classes, 80)
     assert aligner.timestamp_id == config.aligner.timestamp_id
     assert aligner.max_chunk_seconds == 80.0
     assert len(bundle.files) == 6
-    assert open_aligner(released) == aligner
-    assert find_bundle(released) == find_aligner(released) == released
+    assert open_aligner(released_bundle) == aligner
+    assert find_bundle(released_bundle) == find_aligner(released_bundle) == released_bundle
 
 
 def test_an_aligner_alone(copy: Path) -> None:
@@ -88,15 +77,15 @@ def test_an_aligner_alone(copy: Path) -> None:
         open_aligner(copy)
 
 
-def test_text_rows_come_from_the_decoder_file(released: Path, demo_checkpoints: tuple[Path, Path]) -> None:
+def test_text_rows_come_from_the_decoder_file(released_bundle: Path, demo_checkpoints: tuple[Path, Path]) -> None:
     weights = read_checkpoint(demo_checkpoints[1]).tensors.load("thinker.model.embed_tokens.weight")
     tokens = [4000, 5, 17]
-    rows = TextTable(open_aligner(released).text).rows(tokens)
+    rows = TextTable(open_aligner(released_bundle).text).rows(tokens)
     assert np.linalg.norm(rows - weights[tokens]) < 0.1 * np.linalg.norm(weights[tokens])
 
 
-def test_the_same_text_and_times(released: Path, own: Path, transcribe: Any) -> None:
-    texts, times = transcribe(released, times=True)
+def test_the_same_text_and_times(released_bundle: Path, own: Path, transcribe: Any) -> None:
+    texts, times = transcribe(released_bundle, times=True)
     wanted, wanted_times = transcribe(own, times=True)
     assert texts == wanted
     differences = np.abs(np.concatenate(times) - np.concatenate(wanted_times))
