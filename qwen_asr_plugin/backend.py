@@ -19,12 +19,13 @@ import numpy.typing as npt
 
 from qwen_asr_plugin.alignment import TimedWord, Unit, align_words, estimate_words, is_plausible, units_notice
 from qwen_asr_plugin.audio import find_chunks
-from qwen_asr_plugin.engine import EngineInfo, Recognition, WorkTimes, peak_memory_bytes, shared_engine
+from qwen_asr_plugin.engine import Engine, EngineInfo, Recognition, WorkTimes, peak_memory_bytes, shared_engine
 from qwen_asr_plugin.languages import iso_code
 from qwen_asr_plugin.media import AudioTrack, MediaProbe, PipedMedia, choose_track, find_ffmpeg, open_audio, probe
 from qwen_asr_plugin.options import EngineOptions, parse_options
+from qwen_asr_plugin.position_first import Pass, check_range, ending_before, first_pass, second_pass
 from qwen_asr_plugin.progress import ProgressMeter
-from qwen_asr_plugin.subtitles import CueBuilder, get_norm
+from qwen_asr_plugin.subtitles import CueBuilder, Norm, get_norm
 from qwen_asr_plugin.subtitles.shaping import ShapingOptions, check_shaping, shape_words
 from subtitle_hooks import (
     AudioTrackInfo,
@@ -82,8 +83,12 @@ def generate(request: SubtitleRequest, events: Events, *, pipe: PipedMedia | Non
     Raises:
         SubtitleError: See `qwen_asr_plugin.errors`; errors of the recognition come out of the iteration.
     """
-    if request.start_ms < 0 or (request.duration_ms is not None and request.duration_ms <= 0):
-        raise RequestError("The time range is impossible.", hint="start must not be negative, duration greater than 0.")
+    if pipe is not None and request.start_at_ms:
+        raise RequestError(
+            "A pipe can be read once and in order only, so that no place of it can come first.",
+            hint="Leave the place to start at out, or give a file.",
+        )
+    check_range(request, None)
     options = _options(request)
     language = iso_code(request.language) if request.language else None
     norm = get_norm(request.norm)
@@ -91,6 +96,7 @@ def generate(request: SubtitleRequest, events: Events, *, pipe: PipedMedia | Non
     check_shaping(shaping)
     tools = find_ffmpeg(options.ffmpeg)
     found = probe(Path(request.media), tools) if pipe is None else pipe.probe(tools)
+    check_range(request, found.duration_ms)
     track = choose_track(found, index=request.track, language=request.track_language)
     job = _Job(
         request=request,
@@ -98,6 +104,7 @@ def generate(request: SubtitleRequest, events: Events, *, pipe: PipedMedia | Non
         language=language,
         found=found,
         track=track,
+        norm=norm,
         builder=CueBuilder(norm),
         shaping=shaping,
         events=events,
@@ -135,14 +142,18 @@ class _Job:
     language: str | None
     found: MediaProbe
     track: AudioTrack
+    norm: Norm
     builder: CueBuilder
     shaping: ShapingOptions
     events: Events
     range_ms: int | None
     started: float = field(default_factory=time.perf_counter)
     wall_seconds: float = 0.0
+    first_segment_seconds: float = 0.0
     load_seconds: float = 0.0
-    decoded_ms: int = 0
+    decoded_samples: int = 0
+    pass_begin_ms: int = 0
+    pass_end_ms: int = 0
     speech_ms: int = 0
     peak_bytes: int = 0
     words: int = 0
@@ -157,7 +168,7 @@ class _Job:
 
     def segments(self) -> Iterator[Segment]:
         """Do the work; every segment is told to the host, then yielded."""
-        meter = ProgressMeter(self.events, start_ms=self.request.start_ms, total_ms=self.range_ms)
+        meter = ProgressMeter(self.events, total_ms=self.range_ms)
         loading = time.perf_counter()
         meter.loading()
         with shared_engine(self.options.engine_part(), self.events.cancelled) as engine:
@@ -167,48 +178,75 @@ class _Job:
             for warning in engine.info.warnings:
                 self.events.log("warning", warning)
             meter.recognizing()
-            with open_audio(
-                self.found,
-                self.track,
-                find_ffmpeg(self.options.ffmpeg),
-                start_ms=self.request.start_ms,
-                duration_ms=self.request.duration_ms,
-                allow_damaged=self.options.allow_damaged,
-            ) as stream:
-                chunks = find_chunks(
-                    self._watched(stream, stream.start_ms, meter),
-                    start_ms=stream.start_ms,
-                    max_seconds=engine.info.max_chunk_seconds,
-                )
-                for recognition in engine.recognize(
-                    meter.watch(chunks),
-                    context=self.request.context,
-                    language=self.language,
-                    aligning=lambda: not self.aligner_is_lost(),
-                    cancelled=self.events.cancelled,
-                    on_restart=lambda said: self.events.log("warning", said),
-                ):
-                    yield from self._told(self._cues(recognition))
-                    meter.finished(recognition.index)
-                yield from self._told(self.builder.finish(end_ms=stream.start_ms + stream.decoded_ms))
-                for warning in stream.warnings:
-                    self.events.log("warning", warning)
+            for segment in self._passes(engine, meter):
+                self.first_segment_seconds = self.first_segment_seconds or time.perf_counter() - self.started
+                self.events.segment(segment)
+                yield segment
             self.peak_bytes = engine.peak_memory_bytes + peak_memory_bytes()
         self.wall_seconds = time.perf_counter() - self.started
         meter.done()
         if not self.times:
             self.events.log("info", f"{self.found.path.name}: nobody speaks in this part; the subtitles are empty.")
 
-    def _watched(
+    def _passes(self, engine: Engine, meter: ProgressMeter) -> Iterator[Segment]:
+        """Once over the file, or first from a certain place on and then from the start up to there."""
+        first = first_pass(self.request)
+        begins_ms: int | None = None
+        for segment in self._pass(first, engine, meter):
+            begins_ms = segment.start_ms if begins_ms is None else begins_ms
+            yield segment
+        if first.place_ms is not None:
+            limit_ms = self.pass_end_ms if begins_ms is None else begins_ms - self.norm.min_gap_ms
+            second = second_pass(self.request, self.pass_begin_ms)
+            yield from ending_before(self._pass(second, engine, meter, limit_ms), limit_ms)
+
+    def _pass(self, part: Pass, engine: Engine, meter: ProgressMeter, limit_ms: int | None = None) -> Iterator[Segment]:
+        with open_audio(
+            self.found,
+            self.track,
+            find_ffmpeg(self.options.ffmpeg),
+            start_ms=part.start_ms,
+            duration_ms=part.duration_ms,
+            allow_damaged=self.options.allow_damaged,
+        ) as stream:
+            begin_ms, blocks = part.begin(self._while_wanted(stream), stream.start_ms)
+            self.pass_begin_ms = begin_ms
+            meter.begin_pass(begin_ms)
+            chunks = find_chunks(
+                self._counted(blocks, begin_ms, meter),
+                start_ms=begin_ms,
+                max_seconds=engine.info.max_chunk_seconds,
+                first_seconds=part.first_seconds,
+            )
+            for recognition in engine.recognize(
+                meter.watch(chunks),
+                context=self.request.context,
+                language=self.language,
+                aligning=lambda: not self.aligner_is_lost(),
+                cancelled=self.events.cancelled,
+                on_restart=lambda said: self.events.log("warning", said),
+            ):
+                yield from self._cues(recognition)
+                meter.finished(recognition.index)
+            self.pass_end_ms = stream.start_ms + stream.decoded_ms
+            yield from self.builder.finish(end_ms=self.pass_end_ms if limit_ms is None else limit_ms)
+            for warning in stream.warnings:
+                self._notice(warning)
+
+    def _while_wanted(self, blocks: Iterable[npt.NDArray[np.float32]]) -> Iterator[npt.NDArray[np.float32]]:
+        for block in blocks:
+            if self.events.cancelled():
+                raise CancelledError("Stopped as asked.")
+            yield block
+
+    def _counted(
         self, blocks: Iterable[npt.NDArray[np.float32]], start_ms: int, meter: ProgressMeter
     ) -> Iterator[npt.NDArray[np.float32]]:
         samples = 0
         for block in blocks:
-            if self.events.cancelled():
-                raise CancelledError("Stopped as asked.")
             samples += len(block)
-            self.decoded_ms = samples // 16
-            meter.decoded(start_ms + self.decoded_ms)
+            self.decoded_samples += len(block)
+            meter.decoded(start_ms + samples // 16)
             yield block
 
     def _cues(self, recognition: Recognition) -> list[Segment]:
@@ -253,11 +291,6 @@ class _Job:
             self.noticed.add(text)
             self.events.log(level, text)
 
-    def _told(self, segments: Iterable[Segment]) -> Iterator[Segment]:
-        for segment in segments:
-            self.events.segment(segment)
-            yield segment
-
     def _check_language(self, info: EngineInfo) -> None:
         if self.language and info.languages and self.language not in info.languages:
             raise RequestError(
@@ -273,12 +306,13 @@ class _Job:
         """Return what the work cost, flat; seconds of parallel lanes add up."""
         times = WorkTimes.sum(self.times)
         wall = self.wall_seconds or time.perf_counter() - self.started
-        audio = self.decoded_ms / 1000
+        audio = self.decoded_samples // 16 / 1000
         values: dict[str, float | str] = {
             "audio_seconds": round(audio, 3),
             "speech_seconds": round(self.speech_ms / 1000, 3),
             "load_seconds": round(self.load_seconds, 3),
             "wall_seconds": round(wall, 3),
+            "first_segment_seconds": round(self.first_segment_seconds, 3),
             "rtf": round((wall - self.load_seconds) / audio, 4) if audio else 0.0,
             "chunks": len(self.times),
             "retries": times.retries,
@@ -304,6 +338,7 @@ class _Job:
                 "library": self.info.library,
                 "lanes": self.info.lanes,
                 "threads_per_lane": self.info.threads_per_lane,
+                "configuration": self.info.configuration,
             }
         return values
 

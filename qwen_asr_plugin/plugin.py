@@ -21,7 +21,7 @@ def subtitle_backends() -> Iterable[BackendInfo]:
         api_version=API_VERSION,
         summary="Qwen3-ASR on this computer: ONNX audio encoder, GGUF language model through libllama",
         languages=ISO_CODES,
-        capabilities=frozenset({"range", "track", "context", "language-detection", "partial-segments"}),
+        capabilities=frozenset({"range", "track", "context", "language-detection", "partial-segments", "start-at"}),
     )
 
 

@@ -14,15 +14,17 @@ __all__ = ["ProgressMeter"]
 class ProgressMeter:
     """Turns what the pipeline does into `Progress` that never goes back and ends at its total.
 
-    Done is what lies before the oldest chunk still being recognised, or what is decoded where none is.
+    Done is what lies before the oldest chunk still being recognised, or what is decoded where none is, of all passes
+    over the file together.
     """
 
-    def __init__(self, events: Events, *, start_ms: int, total_ms: int | None) -> None:
+    def __init__(self, events: Events, *, total_ms: int | None) -> None:
         self._events = events
-        self._start_ms = start_ms
         self._total_ms = total_ms
         self._stage = "load"
-        self._decoded_ms = start_ms
+        self._before_ms = 0
+        self._start_ms = 0
+        self._decoded_ms = 0
         self._open: dict[int, int] = {}
         self._told_ms = 0
 
@@ -35,15 +37,21 @@ class ProgressMeter:
         self._stage = "recognize"
         self._events.progress(Progress(stage=self._stage, done_ms=0, total_ms=self._total_ms))
 
+    def begin_pass(self, start_ms: int) -> None:
+        """A pass over the file begins at `start_ms` on the media clock; what the passes before have decoded is done."""
+        self._before_ms += self._decoded_ms - self._start_ms
+        self._start_ms = self._decoded_ms = start_ms
+
     def decoded(self, media_ms: int) -> None:
         """Take note that the audio is decoded up to `media_ms` on the media clock."""
         self._decoded_ms = media_ms
         self._tell()
 
-    def watch(self, chunks: Iterable[SpeechChunk]) -> Iterator[SpeechChunk]:
+    def watch(self, chunks: Iterable[SpeechChunk | None]) -> Iterator[SpeechChunk | None]:
         """Take note of every chunk on its way to the engine."""
         for chunk in chunks:
-            self._open[chunk.index] = chunk.start_ms
+            if chunk is not None:
+                self._open[chunk.index] = chunk.start_ms
             yield chunk
 
     def finished(self, chunk_index: int) -> None:
@@ -53,11 +61,11 @@ class ProgressMeter:
 
     def done(self) -> None:
         """Everything is done."""
-        total = self._total_ms if self._total_ms is not None else self._decoded_ms - self._start_ms
+        total = self._total_ms if self._total_ms is not None else self._before_ms + self._decoded_ms - self._start_ms
         self._events.progress(Progress(stage=self._stage, done_ms=total, total_ms=total))
 
     def _tell(self) -> None:
-        reached = min(self._open.values(), default=self._decoded_ms) - self._start_ms
+        reached = self._before_ms + min(self._open.values(), default=self._decoded_ms) - self._start_ms
         if self._total_ms is not None:
             reached = min(reached, self._total_ms)
         if reached > self._told_ms:

@@ -56,7 +56,7 @@ from ._sidecar import (
     write_sidecar,
 )
 from ._spec import hookimpl
-from ._srt import render_srt
+from ._srt import in_time_order, render_srt
 
 __all__ = [
     "API_VERSION",
@@ -105,6 +105,7 @@ __all__ = [
     "convert_language",
     "existing_sidecar",
     "hookimpl",
+    "in_time_order",
     "new_file",
     "render_srt",
     "sidecar_path",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pluggy
 
@@ -138,10 +139,22 @@ class SubtitleHost:
         events = SilentEvents() if events is None else events
         if request.context and "context" not in chosen.info.capabilities:
             events.log("warning", f"backend {chosen.name!r} has no use for context; it is ignored")
+        if request.start_at_ms and "start-at" not in chosen.info.capabilities:
+            events.log(
+                "warning", f"backend {chosen.name!r} works in the order of time; the place to start at is ignored"
+            )
+            request = replace(request, start_at_ms=0)
         hook = hook_of(self.plugin_manager, "generate_subtitles", plugin)
         with attributed(chosen.origin, "starting the work", request.media):
             answer = hook(backend=chosen.name, request=request, events=events)
-        return checked_transcript(answer, backend=chosen.name, origin=chosen.origin, events=events, path=request.media)
+        return checked_transcript(
+            answer,
+            backend=chosen.name,
+            origin=chosen.origin,
+            events=events,
+            path=request.media,
+            two_runs=request.start_at_ms > 0,
+        )
 
     def _choose(self, name: str | None) -> tuple[InstalledBackend, object]:
         self._collect()

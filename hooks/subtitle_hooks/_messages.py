@@ -48,7 +48,8 @@ class BackendInfo:
         api_version: The contract version it was written for, see `API_VERSION`.
         summary: One line for lists.
         languages: ISO 639-1 codes (ISO 639-3 where there is none) it can recognise.
-        capabilities: Words of ``{"range", "track", "context", "language-detection", "partial-segments"}`` it honours.
+        capabilities: Words of ``{"range", "track", "context", "language-detection", "partial-segments", "start-at"}``
+            it honours.
         media: MIME type patterns it accepts, for example ``("audio/*", "video/*")``.
 
     .. versionadded:: 0.1
@@ -104,11 +105,15 @@ class SubtitleRequest:
         context: Names and terms that may occur; helps recognition, never appears in the output by itself.
         start_ms: Where to start, on the media clock.
         duration_ms: How much to work on from there; None is to the end.
+        start_at_ms: Which place of that to work on first, on the media clock: the segments from there to the end come
+            first, in order, then those before it, in order. 0 is in order from the start.
         norm: Name of the subtitle norm to build cues by.
         model: Backend-specific model name or path; None is the backend's default.
         options: Options of one backend; unknown names must be refused with `RequestError`.
 
     .. versionadded:: 0.1
+    .. versionadded:: 0.2
+       The field `start_at_ms`.
     """
 
     media: Path
@@ -118,6 +123,7 @@ class SubtitleRequest:
     context: str = ""
     start_ms: int = 0
     duration_ms: int | None = None
+    start_at_ms: int = 0
     norm: str = "default"
     model: str | None = None
     options: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
@@ -221,7 +227,8 @@ class Transcript:
 
     Args:
         backend: Name of the backend that does the work.
-        segments: Generator or iterable of segments in time order.
+        segments: Generator or iterable of segments in time order, in two runs where `SubtitleRequest.start_at_ms` asks
+            for them.
         duration_ms: Duration of the part worked on, None where unknown.
         language: Called after the last segment: ISO code of the dominant language or None.
         statistics: Called after the last segment: flat mapping of names to numbers or short texts.

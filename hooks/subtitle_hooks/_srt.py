@@ -16,7 +16,7 @@ import srt
 from ._errors import OutputError
 from ._messages import Segment
 
-__all__ = ["clean_lines", "render_srt"]
+__all__ = ["clean_lines", "in_time_order", "render_srt"]
 
 _LINE_BREAK = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 # C0 and C1 controls and DEL; U+FEFF, which parsers take for the start of a file.
@@ -42,11 +42,23 @@ def clean_lines(text: str) -> list[str]:
     return lines
 
 
+def in_time_order(segments: Iterable[Segment]) -> list[Segment]:
+    """Put the two runs of a transcript with `SubtitleRequest.start_at_ms` together, as a subtitle file needs them.
+
+    Args:
+        segments: All segments of a transcript; read to the end.
+
+    .. versionadded:: 0.2
+    """
+    return sorted(segments, key=lambda segment: segment.start_ms)
+
+
 def render_srt(segments: Iterable[Segment]) -> str:
     r"""Write segments as SubRip text: ``\n`` line ends, cues numbered from 1, one blank line after each cue.
 
     Args:
-        segments: In order of their start. No segments give an empty text, which is a valid SubRip file.
+        segments: In order of their start, see `in_time_order`. No segments give an empty text, which is a valid SubRip
+            file.
 
     Raises:
         OutputError: A segment has no visible text, no duration, a negative start, or starts before the one in front

@@ -83,6 +83,13 @@ def check_request(request: SubtitleRequest, info: BackendInfo) -> None:
         raise refuse(f"the start is {request.start_ms!r} ms; it must be a whole number, zero or more.")
     if request.duration_ms is not None and (not _is_int(request.duration_ms) or request.duration_ms <= 0):
         raise refuse(f"the duration is {request.duration_ms!r} ms; it must be a whole number, one or more.")
+    if not _is_int(request.start_at_ms) or request.start_at_ms < 0:
+        raise refuse(f"the place to start at is {request.start_at_ms!r} ms; it must be a whole number, zero or more.")
+    if request.start_at_ms and not _is_in_range(request.start_at_ms, request):
+        raise refuse(
+            f"the place to start at, {request.start_at_ms} ms, is outside of the part to work on.",
+            "Choose one inside, or leave it out.",
+        )
     if request.track is not None and (not _is_int(request.track) or request.track < 0):
         raise refuse(f"the audio track is {request.track!r}; it must be a whole number, zero or more.")
     if not isinstance(request.options, Mapping):
@@ -165,13 +172,14 @@ def check_media_info(info: object, origin: PluginOrigin, path: Path) -> MediaInf
 
 
 def checked_transcript(
-    transcript: object, *, backend: str, origin: PluginOrigin, events: Events, path: Path
+    transcript: object, *, backend: str, origin: PluginOrigin, events: Events, path: Path, two_runs: bool = False
 ) -> Transcript:
     """Wrap the answer to `generate_subtitles` so that every segment is checked as it arrives.
 
     Iterating the result raises `ContractViolationError` for a segment the contract forbids, `BackendFailedError` for
     an error outside the shared tree, and `CancelledError` when the work ended because the host asked for it, however
-    the backend ended it: a transcript that was cut short never looks complete.
+    the backend ended it: a transcript that was cut short never looks complete. With `two_runs` the segments may begin
+    anew once, as long as all that follow end before the very first one starts.
 
     Raises:
         ContractViolationError: It is not a transcript, or not one of this backend.
@@ -188,7 +196,7 @@ def checked_transcript(
         raise violation(origin, problem, path)
     return Transcript(
         backend=backend,
-        segments=_CheckedSegments(transcript, origin, events, path),
+        segments=_CheckedSegments(transcript, origin, events, path, two_runs=two_runs),
         duration_ms=transcript.duration_ms,
         language=lambda: _checked_language(transcript, origin, path),
         statistics=lambda: _checked_statistics(transcript, origin, path),
@@ -198,12 +206,14 @@ def checked_transcript(
 class _CheckedSegments:
     # Not a generator: closing a generator that was never started would not reach the backend's.
 
-    def __init__(self, transcript: Transcript, origin: PluginOrigin, events: Events, path: Path) -> None:
+    def __init__(
+        self, transcript: Transcript, origin: PluginOrigin, events: Events, path: Path, *, two_runs: bool
+    ) -> None:
         self._transcript = transcript
         self._origin = origin
         self._events = events
         self._path = path
-        self._previous: Segment | None = None
+        self._order = _Order(two_runs=two_runs)
         self._count = 0
 
     def __iter__(self) -> _CheckedSegments:
@@ -231,22 +241,42 @@ class _CheckedSegments:
         self._count += 1
         if not isinstance(item, Segment):
             raise violation(self._origin, f"segment {self._count} is {item!r} instead of a Segment", self._path)
-        problem = _segment_problem(item, self._previous)
+        problem = _segment_problem(item) or self._order.problem_with(item)
         if problem:
             raise violation(self._origin, f"segment {self._count} {problem}", self._path)
-        self._previous = item
         return item
 
 
-def _segment_problem(segment: Segment, previous: Segment | None) -> str:
+class _Order:
+    """Segments rise without overlapping; in two runs, where those were asked for, the second before the first."""
+
+    def __init__(self, *, two_runs: bool) -> None:
+        self._may_begin_anew = two_runs
+        self._first_ms: int | None = None
+        self._reached_ms = 0
+        self._limit_ms: int | None = None
+
+    def problem_with(self, segment: Segment) -> str:
+        """Take the next segment; say what is wrong with its place, nothing where it is right."""
+        if segment.start_ms < self._reached_ms and self._may_begin_anew:
+            self._may_begin_anew = False
+            self._reached_ms, self._limit_ms = 0, self._first_ms
+        if segment.start_ms < self._reached_ms:
+            return f"starts at {segment.start_ms} ms, before the one in front of it ends ({self._reached_ms} ms)"
+        if self._limit_ms is not None and segment.end_ms > self._limit_ms:
+            return f"ends at {segment.end_ms} ms, after the first one of all has started ({self._limit_ms} ms)"
+        self._first_ms = segment.start_ms if self._first_ms is None else self._first_ms
+        self._reached_ms = segment.end_ms
+        return ""
+
+
+def _segment_problem(segment: Segment) -> str:
     if not _is_int(segment.start_ms) or not _is_int(segment.end_ms):
         return f"has times {segment.start_ms!r} and {segment.end_ms!r}, which are not integer milliseconds"
     if segment.start_ms < 0:
         return f"starts at {segment.start_ms} ms, before the media does"
     if segment.end_ms <= segment.start_ms:
         return f"ends at {segment.end_ms} ms although it starts at {segment.start_ms} ms"
-    if previous is not None and segment.start_ms < previous.end_ms:
-        return f"starts at {segment.start_ms} ms, before the one in front of it ends ({previous.end_ms} ms)"
     text: object = segment.text
     if not isinstance(text, str) or not clean_lines(text):
         return f"has {text!r} as its text, which shows nothing"
@@ -293,6 +323,11 @@ def _shown(value: object) -> str:
     short = reprlib.Repr()
     short.maxstring = short.maxother = short.maxlong = 100
     return short.repr(value)
+
+
+def _is_in_range(place_ms: int, request: SubtitleRequest) -> bool:
+    end_ms = None if request.duration_ms is None else request.start_ms + request.duration_ms
+    return request.start_ms <= place_ms and (end_ms is None or place_ms < end_ms)
 
 
 def _is_int(value: object) -> bool:

@@ -3,6 +3,7 @@
 
 from qwen_asr_plugin.audio.chunks import SpeechChunk, find_chunks
 from qwen_asr_plugin.audio.log_mel import HOP_SAMPLES, MEL_BANDS, log_mel
+from qwen_asr_plugin.audio.quiet import quiet_place
 from qwen_asr_plugin.audio.voice_activity import SpeechSpan, SpeechTracker, find_speech, speech_probabilities
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "find_chunks",
     "find_speech",
     "log_mel",
+    "quiet_place",
     "speech_probabilities",
 ]

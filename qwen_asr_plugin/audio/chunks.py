@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qwen_asr_plugin.audio.onsets import earlier_starts
+from qwen_asr_plugin.audio.quiet import quietest_moment
 from qwen_asr_plugin.audio.voice_activity import FRAME_SAMPLES, SpeechSpan, SpeechTracker, speech_probabilities
 
 __all__ = ["SpeechChunk", "find_chunks"]
@@ -36,7 +37,6 @@ _GOOD_PAUSE: Final = 1000 * _PER_MS
 _EARLIEST_PAUSE: Final = 0.2
 """Part of the limit that a chunk must reach before a pause may end it early."""
 
-_QUIET_WINDOW: Final = 100 * _PER_MS
 _SEARCH: Final = 5000 * _PER_MS
 
 
@@ -64,16 +64,21 @@ def find_chunks(
     *,
     start_ms: int,
     max_seconds: float,
+    first_seconds: float | None = None,
     padding_ms: int = 500,
     longest_pause_ms: int = 2000,
     detect: Detector = speech_probabilities,
-) -> Iterator[SpeechChunk]:
+) -> Iterator[SpeechChunk | None]:
     """Yield the chunks of a stream as soon as they are certain; memory is bounded by `max_seconds`.
+
+    `None` stands for a block that completes no chunk: finding the next chunk may take longer than recognising the last
+    one, and whoever waits for both can look after the other meanwhile.
 
     Args:
         blocks: float32 arrays of any length, 16 kHz mono, without gaps.
         start_ms: Media time of the first sample.
         max_seconds: Longest chunk, padding included; 2 or more.
+        first_seconds: Longest first chunk, where its result is needed sooner; 2 or more.
         padding_ms: Audio kept before and after speech where there is silence around it.
         longest_pause_ms: Longer silences end a chunk and are left out; not less than `padding_ms`.
         detect: Turns blocks into speech probabilities per 32 ms, see `speech_probabilities`.
@@ -81,25 +86,34 @@ def find_chunks(
     Raises:
         ValueError: A limit is out of range.
     """
-    if max_seconds < 2 or not 0 <= padding_ms <= min(longest_pause_ms, 1000):
-        raise ValueError("max_seconds must be at least 2, padding_ms at most 1000 and at most longest_pause_ms")
+    first_seconds = max_seconds if first_seconds is None else min(first_seconds, max_seconds)
+    if first_seconds < 2 or not 0 <= padding_ms <= min(longest_pause_ms, 1000):
+        raise ValueError(
+            "max_seconds and first_seconds must be at least 2, padding_ms at most 1000 and at most longest_pause_ms"
+        )
     cutter = _Cutter(
         start_ms=start_ms,
         limit=int(max_seconds * 1000) * _PER_MS,
+        first_limit=int(first_seconds * 1000) * _PER_MS,
         padding=padding_ms * _PER_MS,
         longest_pause=longest_pause_ms * _PER_MS,
     )
     for probabilities in detect(cutter.record(blocks)):
-        yield from cutter.advance(probabilities)
+        chunk: SpeechChunk | None = None
+        for chunk in cutter.advance(probabilities):
+            yield chunk
+        if chunk is None:
+            yield None
     yield from cutter.finish()
 
 
 class _Cutter:
     """What is recorded, and the speech in it that is in no chunk yet. Positions are samples of the stream."""
 
-    def __init__(self, *, start_ms: int, limit: int, padding: int, longest_pause: int) -> None:
+    def __init__(self, *, start_ms: int, limit: int, first_limit: int, padding: int, longest_pause: int) -> None:
         self._start_ms = start_ms
-        self._limit = limit
+        self._limit = first_limit
+        self._later_limit = limit
         self._padding = padding
         self._longest_pause = longest_pause
         self._tracker = SpeechTracker()
@@ -199,6 +213,7 @@ class _Cutter:
             ),
         )
         self._count += 1
+        self._limit = self._later_limit
         return chunk
 
     def _pause(self, speech: list[tuple[int, int]], start: int) -> int | None:
@@ -214,13 +229,10 @@ class _Cutter:
         return chosen
 
     def _quiet_moment(self, start: int, last: int) -> int:
-        """Return the quietest position before the limit: least sum of ``|x|`` over 100 ms, least ``|x|`` in it."""
+        """Return the quietest position before the limit."""
         latest = min(start + self._limit, last - _SHORTEST)
         earliest = latest - min(_SEARCH, self._limit // 4)
-        loudness = np.abs(self._audio[earliest - self._base : latest - self._base], dtype=np.float64)
-        sums = np.cumsum(np.concatenate(([0.0], loudness)))
-        window = int(np.argmin(sums[_QUIET_WINDOW:] - sums[:-_QUIET_WINDOW]))
-        quietest = earliest + window + int(np.argmin(loudness[window : window + _QUIET_WINDOW]))
+        quietest = earliest + quietest_moment(self._audio[earliest - self._base : latest - self._base])
         return quietest - quietest % _PER_MS
 
     def _time(self, position: int) -> int:

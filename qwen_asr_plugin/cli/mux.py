@@ -14,7 +14,7 @@ from subtitle_hooks import MediaEmptyError, RequestError, Segment, SidecarName
 from subtitle_hooks import Progress as Done
 
 from .console import ConsoleEvents, say
-from .stopping import stop_on_ctrl_c
+from .stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from qwen_asr_plugin.subtitles.reading import SubtitleDocument
@@ -71,7 +71,7 @@ def mux(
         if values and len(values) != len(subtitles):
             raise RequestError(f"There are {len(subtitles)} subtitle files, but {len(values)} values of {option}.")
     tools = find_ffmpeg(ffmpeg)
-    with tempfile.TemporaryDirectory(prefix="qwen-asr-") as scratch, stop_on_ctrl_c() as stop:
+    with tempfile.TemporaryDirectory(prefix="qwen-asr-") as scratch, stop_on_signals() as stop:
         events = ConsoleEvents(video.name, show_text=False, quiet=quiet, cancelled=stop.is_set)
         files = [
             _subtitle_file(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ctrl-C while long work goes on."""
+"""Being asked to stop while long work goes on."""
 
 from __future__ import annotations
 
@@ -8,20 +8,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
 
-__all__ = ["stop_on_ctrl_c"]
+__all__ = ["stop_on_signals"]
 
 
 @contextmanager
-def stop_on_ctrl_c() -> Iterator[Event]:
-    """Turn the first Ctrl-C into an orderly stop; the second one ends the program."""
+def stop_on_signals() -> Iterator[Event]:
+    """Turn the first Ctrl-C or SIGTERM into an orderly stop; the second one ends the program."""
     stop = Event()
 
     def ask(*_: object) -> None:
         stop.set()
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    before = signal.signal(signal.SIGINT, ask)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

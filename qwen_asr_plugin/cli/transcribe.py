@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event
 from typing import Annotated, Any, Final
@@ -17,17 +17,20 @@ from qwen_asr_plugin.subtitles import FORMATS, TranscriptInfo
 from subtitle_hooks import (
     LANGUAGE_FORMS,
     CancelledError,
+    OutputNotWritableError,
     Progress,
     RequestError,
     Segment,
     SubtitleError,
     SubtitleRequest,
     check_media,
+    in_time_order,
 )
 
-from .console import ConsoleEvents, say, show_configuration, show_error, show_statistics, stderr
+from .console import ConsoleEvents, show_configuration, show_statistics, stderr
 from .outputs import Outputs, StandardOutput
-from .stopping import stop_on_ctrl_c
+from .reports import EventReport, Report
+from .stopping import stop_on_signals
 
 __all__ = ["transcribe"]
 
@@ -57,6 +60,9 @@ def transcribe(
     track_language: Annotated[str | None, typer.Option(help="Audio track by its language tag.")] = None,
     start: Annotated[float, typer.Option("--start", "--seek-start", "-ss", min=0, help="Start here, seconds.")] = 0.0,
     duration: Annotated[float | None, typer.Option("--duration", "-t", help="Only this long, seconds.")] = None,
+    start_at: Annotated[
+        float, typer.Option(min=0, help="Make the subtitles from here on first, then those before, seconds.")
+    ] = 0.0,
     norm: Annotated[str, typer.Option(help="Rules the cues are built by.")] = "default",
     tags: Annotated[
         list[str] | None, typer.Option("--tag", help="Word in the file name after the language: forced, sdh...")
@@ -113,6 +119,7 @@ def transcribe(
     ] = True,
     threads: Annotated[int, typer.Option(min=0, help="Threads; 0 is one per physical core this process may use.")] = 0,
     lanes: Annotated[int, typer.Option(min=0, help="Chunks at the same time; 0 chooses.")] = 0,
+    nice: Annotated[bool, typer.Option("--nice", help="Let other programs on this computer go first.")] = False,
     provider: Annotated[
         str,
         typer.Option(
@@ -150,6 +157,9 @@ def transcribe(
         bool, typer.Option("--allow-damaged", help="Take what can be decoded of a damaged file.")
     ] = False,
     text: Annotated[bool, typer.Option("--show-text/--hide-text", help="Print the text as it comes.")] = True,
+    events: Annotated[
+        bool, typer.Option("--events", help="Print what happens as lines of JSON, for programs that start this one.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors and the paths written only.")] = False,
 ) -> int:
     """Make subtitles for media files.
@@ -171,119 +181,136 @@ def transcribe(
 
     ffmpeg -i URL -f wav - | qwen-asr-plugin transcribe - > out.srt
     """
-    pipe = _source(files, raw_rate, raw_channels)
-    wanted = _formats(formats if timestamps else "txt")
-    if not all(math.isfinite(seconds) for seconds in (start, duration or 0.0)):
-        raise RequestError("The time range is impossible.", hint="start and duration are seconds.")
-    options: dict[str, Any] = {
-        "precision": precision,
-        "quant": quant,
-        "aligner": aligner,
-        "check_alignment": check_alignment,
-        "libllama": libllama,
-        "onnx_provider": "dml" if dml else provider.lower(),
-        "device": device or ("gpu" if gpu else None),
-        "allow_fallback": allow_fallback,
-        "threads": threads,
-        "lanes": lanes,
-        "ffmpeg": ffmpeg,
-        "allow_damaged": allow_damaged,
-    }
-    if not itn:
-        options["itn"] = False
-    if chinese_script:
-        options["chinese_script"] = chinese_script
-    if remove_fillers:
-        options["remove_fillers"] = True
-    requests = [
-        SubtitleRequest(
-            media=file if pipe is None else _PIPE_STEM,
-            track=track,
-            track_language=track_language,
-            language=language,
-            context=context,
-            start_ms=round(start * 1000),
-            duration_ms=None if duration is None else round(duration * 1000),
-            norm=norm,
-            model=None if model_dir is None else str(model_dir),
-            options={name: value for name, value in options.items() if value is not None},
-        )
-        for file in files
-    ]
-    form = next((form for form in LANGUAGE_FORMS if form == name_language), None)
-    if form is None:
-        raise RequestError(
-            f"There is no way {name_language!r} to write languages.", hint=f"Use one of: {', '.join(LANGUAGE_FORMS)}."
-        )
-    if (embed and burn_in) or ((embed or burn_in) and pipe is not None):
-        raise RequestError("--embed and --burn-in exclude each other, and both need a file.")
-    outputs: Outputs | StandardOutput
-    if output_dir == _STANDARD or (pipe is not None and output_dir is None):
-        if len(files) > 1 or len(wanted) > 1 or embed or burn_in:
-            raise RequestError("Standard output takes one format of one file.", hint="Choose a folder with -o.")
-        outputs = StandardOutput(wanted[0], bom=bom, crlf=crlf)
-        text = False
-    else:
-        outputs = Outputs(
-            formats=tuple(wanted),
-            folder=output_dir,
-            overwrite=overwrite,
-            bom=bom,
-            crlf=crlf,
-            form=form,
-            tags=tuple(tags or ()),
-            embed=embed,
-            burn_in=burn_in,
-            replace_input=replace_input,
-            default=default_track,
-            ffmpeg=ffmpeg,
-        )
-    if not quiet:
-        to = "to standard output" if isinstance(outputs, StandardOutput) else f"in {output_dir}" if output_dir else ""
-        show_configuration(
-            {
-                "Files": f"{len(files)}: {', '.join(f.name for f in files[:3])}{'...' if len(files) > 3 else ''}",
-                "Model": str(model_dir or "bundled default"),
-                "Precision": f"encoder {precision or 'bundle default'}, decoder {quant or 'bundle default'}",
-                "Language": language or "found out",
-                "Devices": f"encoder {options['onnx_provider']}, decoder {options['device'] or 'cpu'}",
-                "Writes": f"{', '.join(wanted)} {to or 'beside the media'}"
-                + (", replacing existing files" if overwrite else ""),
-            }
-        )
-    with stop_on_ctrl_c() as stop:
-        return _run(requests, outputs, pipe, text=text and not quiet, quiet=quiet, stop=stop)
+    to_stdout = output_dir == _STANDARD or (_STANDARD in files and output_dir is None)
+    with stop_on_signals() as stop, _report(stop, events=events, text=text and not to_stdout, quiet=quiet) as report:
+        pipe = _source(files, raw_rate, raw_channels, report.cancelled)
+        wanted = _formats(formats if timestamps else "txt")
+        if not all(math.isfinite(seconds) for seconds in (start, duration or 0.0, start_at)):
+            raise RequestError("The time range is impossible.", hint="start, duration and start-at are seconds.")
+        options: dict[str, Any] = {
+            "precision": precision,
+            "quant": quant,
+            "aligner": aligner,
+            "check_alignment": check_alignment,
+            "libllama": libllama,
+            "onnx_provider": "dml" if dml else provider.lower(),
+            "device": device or ("gpu" if gpu else None),
+            "allow_fallback": allow_fallback,
+            "threads": threads,
+            "lanes": lanes,
+            "nice": nice,
+            "ffmpeg": ffmpeg,
+            "allow_damaged": allow_damaged,
+        }
+        if not itn:
+            options["itn"] = False
+        if chinese_script:
+            options["chinese_script"] = chinese_script
+        if remove_fillers:
+            options["remove_fillers"] = True
+        requests = [
+            SubtitleRequest(
+                media=file if pipe is None else _PIPE_STEM,
+                track=track,
+                track_language=track_language,
+                language=language,
+                context=context,
+                start_ms=round(start * 1000),
+                duration_ms=None if duration is None else round(duration * 1000),
+                start_at_ms=round(start_at * 1000),
+                norm=norm,
+                model=None if model_dir is None else str(model_dir),
+                options={name: value for name, value in options.items() if value is not None},
+            )
+            for file in files
+        ]
+        form = next((form for form in LANGUAGE_FORMS if form == name_language), None)
+        if form is None:
+            raise RequestError(
+                f"There is no way {name_language!r} to write languages.",
+                hint=f"Use one of: {', '.join(LANGUAGE_FORMS)}.",
+            )
+        if to_stdout and events:
+            raise RequestError(
+                "Standard output takes subtitles or --events, not both.", hint="Choose a folder with -o."
+            )
+        if (embed and burn_in) or ((embed or burn_in) and pipe is not None):
+            raise RequestError("--embed and --burn-in exclude each other, and both need a file.")
+        outputs: Outputs | StandardOutput
+        if to_stdout:
+            if len(files) > 1 or len(wanted) > 1 or embed or burn_in:
+                raise RequestError("Standard output takes one format of one file.", hint="Choose a folder with -o.")
+            outputs = StandardOutput(wanted[0], bom=bom, crlf=crlf)
+        else:
+            outputs = Outputs(
+                formats=tuple(wanted),
+                folder=output_dir,
+                overwrite=overwrite,
+                bom=bom,
+                crlf=crlf,
+                form=form,
+                tags=tuple(tags or ()),
+                embed=embed,
+                burn_in=burn_in,
+                replace_input=replace_input,
+                default=default_track,
+                ffmpeg=ffmpeg,
+            )
+        if not quiet:
+            to = (
+                "to standard output"
+                if isinstance(outputs, StandardOutput)
+                else f"in {output_dir}"
+                if output_dir
+                else ""
+            )
+            show_configuration(
+                {
+                    "Files": f"{len(files)}: {', '.join(f.name for f in files[:3])}{'...' if len(files) > 3 else ''}",
+                    "Model": str(model_dir or "bundled default"),
+                    "Precision": f"encoder {precision or 'bundle default'}, decoder {quant or 'bundle default'}",
+                    "Language": language or "found out",
+                    "Devices": f"encoder {options['onnx_provider']}, decoder {options['device'] or 'cpu'}",
+                    "Writes": f"{', '.join(wanted)} {to or 'beside the media'}"
+                    + (", replacing existing files" if overwrite else ""),
+                }
+            )
+        return report.end(_run(requests, outputs, pipe, report, quiet=quiet))
+
+
+def _report(stop: Event, *, events: bool, text: bool, quiet: bool) -> Report:
+    return EventReport(stop, quiet=quiet) if events else Report(stop, show_text=text and not quiet, quiet=quiet)
 
 
 def _run(
     requests: list[SubtitleRequest],
     outputs: Outputs | StandardOutput,
     pipe: PipedMedia | None,
+    report: Report,
     *,
-    text: bool,
     quiet: bool,
-    stop: Event,
 ) -> int:
     codes: set[int] = set()
     statistics: list[tuple[Path, Mapping[str, float | str]]] = []
     claimed: dict[Path, Path] = {}
     for request in requests:
         try:
-            events = ConsoleEvents(request.media.name, show_text=text, quiet=quiet, cancelled=stop.is_set)
+            events = report.begin(request.media)
             with events.shown():
                 numbers, written = _one_file(request, events, outputs, claimed, pipe)
-        except CancelledError as error:
-            show_error(error)
-            return error.code
         except SubtitleError as error:
-            if stop.is_set():  # whatever Ctrl-C broke first
-                return CancelledError.code
-            show_error(error)
+            if report.reader_gone():
+                raise OutputNotWritableError("Standard output cannot be written; nobody reads the events.") from error
+            if report.cancelled() and not isinstance(error, CancelledError):
+                return CancelledError.code  # whatever Ctrl-C broke first
+            report.error(error)
+            if isinstance(error, CancelledError):
+                return error.code
             codes.add(error.code)
             continue
         statistics.append((request.media, numbers))
         for path in written:
-            say(str(path))
+            report.written(path)
     if statistics and not quiet:
         show_statistics(statistics)
     if not codes:
@@ -314,10 +341,12 @@ def _one_file(
     with generate(request, events, **source) as transcript:
         if isinstance(outputs, StandardOutput):
             outputs.begin()
-            for segment in transcript:
+            for segment in in_time_order(transcript) if request.start_at_ms else transcript:
                 outputs.add(segment)
         else:
-            segments += transcript
+            segments += in_time_order(transcript)
+        if events.cancelled():  # which ends a pipe early
+            raise CancelledError("Stopped as asked.")
         statistics = dict(transcript.statistics)
         info = TranscriptInfo(
             backend=transcript.backend,
@@ -341,7 +370,9 @@ def _one_file(
     return statistics, written
 
 
-def _source(files: list[Path], raw_rate: int | None, raw_channels: int) -> PipedMedia | None:
+def _source(
+    files: list[Path], raw_rate: int | None, raw_channels: int, cancelled: Callable[[], bool]
+) -> PipedMedia | None:
     """Return standard input where it is asked for as media."""
     if _STANDARD not in files:
         if raw_rate is not None:
@@ -351,7 +382,7 @@ def _source(files: list[Path], raw_rate: int | None, raw_channels: int) -> Piped
         raise RequestError("Standard input (-) cannot be mixed with files.", hint="Run them separately.")
     if sys.stdin is None or sys.stdin.isatty():
         raise RequestError("Standard input is a terminal, not media.", hint="Pipe media into it: ffmpeg ... -f wav - |")
-    return PipedMedia(sys.stdin.fileno(), raw_rate_hz=raw_rate, raw_channels=raw_channels)
+    return PipedMedia(sys.stdin.fileno(), raw_rate_hz=raw_rate, raw_channels=raw_channels, cancelled=cancelled)
 
 
 def _formats(text: str) -> list[str]:

@@ -38,7 +38,7 @@ def scripted(decisions):
 
 def chunks_of(audio, decisions, *, start_ms=0, block=16_000, **options):
     blocks = (audio[first : first + block] for first in range(0, len(audio), block))
-    return list(find_chunks(blocks, start_ms=start_ms, detect=scripted(decisions), **options))
+    return list(filter(None, find_chunks(blocks, start_ms=start_ms, detect=scripted(decisions), **options)))
 
 
 runs = st.lists(st.tuples(st.integers(1, 200), st.sampled_from([0.0, 0.3, 0.9])), min_size=1, max_size=25)
@@ -50,13 +50,16 @@ runs = st.lists(st.tuples(st.integers(1, 200), st.sampled_from([0.0, 0.3, 0.9]))
     tail=st.integers(0, FRAME - 1),
     block=st.sampled_from([16_000, 700, 48_001]),
     max_seconds=st.sampled_from([2.0, 5.0, 11.37]),
+    first_seconds=st.sampled_from([None, 2.0, 4.0]),
     padding_ms=st.sampled_from([0, 200, 500]),
     start_ms=st.sampled_from([0, 4_087]),
 )
-def test_laws(runs, tail, block, max_seconds, padding_ms, start_ms):
+def test_laws(runs, tail, block, max_seconds, first_seconds, padding_ms, start_ms):
     decisions = [value for length, value in runs for _ in range(length)]
     audio = audio_of(len(decisions) * FRAME - tail)
-    chunks = chunks_of(audio, decisions, start_ms=start_ms, block=block, max_seconds=max_seconds, padding_ms=padding_ms)
+    limits = {"max_seconds": max_seconds, "first_seconds": first_seconds, "padding_ms": padding_ms}
+    chunks = chunks_of(audio, decisions, start_ms=start_ms, block=block, **limits)
+    assert all(len(chunk.samples) <= (first_seconds or max_seconds) * 16_000 for chunk in chunks[:1])
 
     assert [chunk.index for chunk in chunks] == list(range(len(chunks)))
     covered = np.zeros(len(audio), dtype=bool)
@@ -127,6 +130,13 @@ def test_speech_without_any_pause_is_cut_where_it_is_quietest():
     np.testing.assert_array_equal(np.concatenate((first.samples, second.samples)), audio)
 
 
+def test_the_first_chunk_may_be_shorter_for_those_who_wait():
+    decisions = seconds((60, 1))
+    lengths = [(chunk.end_ms - chunk.start_ms) / 1000 for chunk in cut(decisions, first_seconds=8.0)]
+    assert 6 <= lengths[0] <= 8
+    assert 15 <= lengths[1] <= 20
+
+
 def test_a_cut_leaves_enough_for_another_chunk():
     """The quietest sample is just before the limit and the stream ends just after it."""
     audio = audio_of(32_500)
@@ -145,7 +155,7 @@ def test_chunks_come_before_the_stream_ends():
             yield np.zeros(16_000, dtype=np.float32)
 
     decisions = seconds((3, 1), (60, 0))
-    chunk = next(find_chunks(blocks(), start_ms=0, max_seconds=20, detect=scripted(decisions)))
+    chunk = next(filter(None, find_chunks(blocks(), start_ms=0, max_seconds=20, detect=scripted(decisions))))
     assert chunk.end_ms == pytest.approx(3_500, abs=32)
     assert len(taken) <= 7
 
@@ -189,7 +199,7 @@ def test_impossible_limits_are_refused(options):
 def test_human_speech_is_covered(human_speech, in_blocks):
     silence = np.zeros(5 * 16_000, dtype=np.float32)
     stream = np.concatenate((silence, human_speech, silence))
-    chunks = list(find_chunks(in_blocks(stream), start_ms=0, max_seconds=30))
+    chunks = list(filter(None, find_chunks(in_blocks(stream), start_ms=0, max_seconds=30)))
     assert len(chunks) == 1
     loud = np.flatnonzero(np.abs(stream) > 0.05 * np.abs(stream).max()) / PER_MS
     assert chunks[0].start_ms <= loud[0]

@@ -95,6 +95,17 @@ def test_part_of_a_film_and_options(cli, films, tmp_path):
     )
 
 
+def test_a_place_to_start_at(cli, films, tmp_path):
+    (film,) = films("film.mkv")
+    written = []
+    for options in ([], ["--start-at", "0:05.3"]):
+        assert cli("run", "-q", "--overwrite", *options, film)[0] == 0
+        written.append((tmp_path / "film.en.srt").read_text(encoding="utf-8"))
+    assert written[0] == written[1], "made in another order, written in the order of time"
+    status, _, err = cli("run", "--start", "10", "--start-at", "5", film)
+    assert (status, "outside of the part" in err) == (2, True)
+
+
 def test_existing_subtitles_are_noticed_before_the_work(cli, films, tmp_path):
     (film,) = films("bug.mkv")  # would fail with another code if it were worked on
     (tmp_path / "bug.en.srt").write_text("mine", encoding="utf-8")

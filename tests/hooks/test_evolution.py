@@ -94,6 +94,13 @@ def test_a_frozen_plugin_works_when_installed(talk, tmp_path):
     assert Path(done.stdout.strip()).read_text(encoding="utf-8").count("-->") == 4
 
 
+def test_a_frozen_plugin_works_for_a_host_that_asks_for_a_place(talk):
+    host = SubtitleHost(discover=False, plugins=[load(FROZEN / "api_1_0_plugin.py")])
+    segments = list(host.generate(SubtitleRequest(media=talk, start_at_ms=5000)))
+    assert len(segments) == 4
+    assert segments == sorted(segments, key=lambda segment: segment.start_ms)
+
+
 # --- old host, today's plugins ---
 
 
@@ -209,6 +216,22 @@ def module_of(code):
     module = type(sys)("newer")
     exec(compile(code, "newer.py", "exec"), vars(module))
     return module
+
+
+STARTS_ANYWHERE = NEWER.replace('summary="', 'capabilities=frozenset({"start-at"}), summary="').replace(
+    'getattr(request, "urgency", "no urgency")', 'str(getattr(request, "start_at_ms", "never asked"))'
+)
+
+
+def test_a_plugin_with_a_place_to_start_at_works_with_the_contract_of_0_1_0(talk, tmp_path):
+    site = install(tmp_path / "site", "newer", STARTS_ANYWHERE)
+    code = (
+        "import sys; from pathlib import Path; from subtitle_hooks import SubtitleHost, SubtitleRequest\n"
+        "request = SubtitleRequest(media=Path(sys.argv[1]))\n"
+        "print(*(one.text for one in SubtitleHost(strict=True).generate(request)))"
+    )
+    for path, said in (([OLD_CONTRACT, site], "never asked"), ([site], "0")):
+        assert python("-c", code, talk, path=path, SUBTITLE_HOOKS_PLUGINS="newer").stdout.strip() == said
 
 
 def test_a_newer_plugin_can_support_an_older_contract(talk):

@@ -142,6 +142,10 @@ def test_a_backend_without_the_work_is_refused():
         {"duration_ms": True},
         {"track": -1},
         {"options": ["x"]},
+        {"start_at_ms": -1},
+        {"start_at_ms": 1.5},
+        {"start_ms": 5000, "start_at_ms": 4999},
+        {"start_ms": 5000, "duration_ms": 1000, "start_at_ms": 6000},
     ],
 )
 def test_impossible_requests_are_refused_before_the_backend_sees_them(fields):
@@ -168,6 +172,62 @@ def test_useless_context_is_a_warning():
     events = RecordingEvents()
     host_of(Plugin()).generate(SubtitleRequest(media=Path("film.mkv"), context="Totoro"), events)
     assert [level for level, _ in events.messages] == ["warning"]
+
+
+# --- a place to start at --------------------------------------------------------------------------------------------
+
+TURNED = [cue(6000, 7000), cue(8000, 9000), cue(1000, 2000), cue(3000, 6000)]
+
+
+def turning(segments):
+    return Plugin(BackendInfo(name="made", version="1.0", capabilities=frozenset({"start-at"})), segments=segments)
+
+
+def test_the_segments_may_begin_anew_once():
+    request = SubtitleRequest(media=Path("film.mkv"), start_at_ms=6000)
+    assert list(host_of(turning(TURNED)).generate(request)) == TURNED
+    in_order = sorted(TURNED, key=lambda one: one.start_ms)
+    assert list(host_of(turning(in_order)).generate(request)) == in_order, "where nobody speaks after the place"
+
+
+@pytest.mark.parametrize(
+    ("segments", "reason"),
+    [
+        ([*TURNED[:3], cue(3000, 6001)], "segment 4 ends at 6001 ms, after the first one of all has started"),
+        ([*TURNED, cue(2000, 2500)], "segment 5 starts at 2000 ms, before the one in front of it ends"),
+        ([*TURNED[:3], cue(1500, 1700)], "segment 4 starts at 1500 ms, before the one in front of it ends"),
+        ([*TURNED, cue(9500, 9900)], "segment 5 ends at 9900 ms, after the first one"),
+        ([cue(6000, 7000), cue(6500, 8000)], "segment 2 ends at 8000 ms, after the first one"),
+    ],
+)
+def test_no_other_disorder_is_let_through(segments, reason):
+    request = SubtitleRequest(media=Path("film.mkv"), start_at_ms=6000)
+    with pytest.raises(ContractViolationError, match=reason):
+        list(host_of(turning(segments)).generate(request))
+
+
+def test_without_a_place_the_segments_may_not_begin_anew():
+    with pytest.raises(ContractViolationError, match="segment 3 starts at 1000 ms"):
+        list(host_of(turning(TURNED)).generate(FILM))
+
+
+def test_a_backend_that_cannot_is_not_told_of_the_place():
+    asked = []
+
+    class Curious(Plugin):
+        @hookimpl
+        def generate_subtitles(self, request):
+            asked.append(request.start_at_ms)
+            return Transcript(backend=self.name, segments=TURNED)
+
+    events = RecordingEvents()
+    request = SubtitleRequest(media=Path("film.mkv"), start_at_ms=6000)
+    transcript = host_of(Curious()).generate(request, events)
+    ((level, message),) = events.messages
+    assert (level, asked) == ("warning", [0])
+    assert "'made'" in message
+    with pytest.raises(ContractViolationError, match="segment 3 starts at 1000 ms"):
+        list(transcript)
 
 
 # --- probing --------------------------------------------------------------------------------------------------------

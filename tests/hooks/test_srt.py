@@ -9,7 +9,7 @@ import srt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from subtitle_hooks import OutputError, Segment, SubtitleHost, SubtitleRequest, render_srt
+from subtitle_hooks import OutputError, Segment, SubtitleHost, SubtitleRequest, in_time_order, render_srt
 from subtitle_hooks.testing import FakeBackend
 
 
@@ -28,6 +28,13 @@ def test_exact_text():
         "2\n00:00:01,234 --> 01:01:01,001\nSpäter?\n\n"
         "3\n100:00:00,000 --> 100:00:00,001\n字\n\n"
     )
+
+
+def test_two_runs_are_put_together_when_asked():
+    first, second = cue(6000, 7000, "Later."), cue(1000, 2000, "Earlier.")
+    assert in_time_order(iter([first, second])) == [second, first]
+    with pytest.raises(OutputError, match="starts before the cue in front of it"):
+        render_srt([first, second])
 
 
 def test_no_segments_give_an_empty_file():

@@ -53,6 +53,18 @@ def test_segments_of_ones_own_and_no_speech(media):
     assert silent.language is None
 
 
+def test_a_place_to_start_at(media):
+    events = RecordingEvents()
+    transcript = generate(media, events, start_at_ms=4000)
+    assert [one.start_ms for one in transcript] == [2700, 5200, 7700, 200]
+    done = [one.done_ms for one in events.progress_reports]
+    assert done == sorted(done)
+    assert done[-1] == events.progress_reports[-1].total_ms == 10_000
+    starts = [one.start_ms for one in generate(media, start_ms=2500, duration_ms=5000, start_at_ms=5000)]
+    assert starts == [5200, 2700]
+    assert [one.start_ms for one in generate(media, start_at_ms=9900)] == [200, 2700, 5200, 7700]
+
+
 def test_time_range(media):
     assert [one.start_ms for one in generate(media, start_ms=2500, duration_ms=5000)] == [2700, 5200]
     assert list(generate(media, start_ms=60_000)) == []

@@ -88,6 +88,7 @@ def _job(arguments: argparse.Namespace) -> Job:
         context=arguments.context,
         start_ms=arguments.start,
         duration_ms=arguments.duration,
+        start_at_ms=arguments.start_at,
         model=arguments.model,
         norm=arguments.norm,
         options=_options(arguments.option),
@@ -123,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--context", default="", metavar="TEXT", help="names and terms that may occur")
     add("--start", type=_milliseconds, default=0, metavar="TIME", help="where to start: seconds or [hh:]mm:ss[.fff]")
     add("--duration", type=_milliseconds, metavar="TIME", help="how much to work on from there (default: to the end)")
+    add("--start-at", type=_milliseconds, default=0, metavar="TIME", help="which place of that to work on first")
     add("--model", metavar="NAME", help="model of the backend (default: the backend's choice)")
     add("--norm", default="default", metavar="NAME", help="subtitle norm that cues must keep to")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="option of the backend; may be repeated")

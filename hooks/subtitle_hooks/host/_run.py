@@ -20,6 +20,7 @@ from subtitle_hooks import (
     Transcript,
     check_media,
     check_sidecar,
+    in_time_order,
     render_srt,
     sidecar_path,
     write_sidecar,
@@ -48,6 +49,7 @@ class Job:
     context: str = ""
     start_ms: int = 0
     duration_ms: int | None = None
+    start_at_ms: int = 0
     model: str | None = None
     norm: str = "default"
     options: Mapping[str, object] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class Job:
             context=self.context,
             start_ms=self.start_ms,
             duration_ms=self.duration_ms,
+            start_at_ms=self.start_at_ms,
             norm=self.norm,
             model=self.model,
             options=self.options,
@@ -134,7 +137,7 @@ class _Batch:
         events = ConsoleEvents(media.name, self._interrupt, quiet=self._job.quiet)
         try:
             with self._host.generate(self._job.request(media), events, backend=self._backend) as transcript:
-                segments = list(self._watched(transcript, media))
+                segments = in_time_order(self._watched(transcript, media))
                 target = self._target(media, self._job.tag or transcript.language)
             self._claim(target, media)
             text = render_srt(segments)

@@ -43,7 +43,7 @@ class FakeBackend:
     Args:
         name: Name of the backend.
         segments: What to answer instead; those outside the request's time range are left out, an empty list plays a
-            file without speech.
+            file without speech. What lasts beyond the place to start at, or begins after it, comes first.
         language: Language it finds when the request names none.
         error: Raised while the transcript is read, after `fail_after` segments.
         fail_after: How many segments come before `error`.
@@ -75,7 +75,7 @@ class FakeBackend:
             version="1.0",
             summary="Invented subtitles for tests",
             languages=(self._language,) if self._language else (),
-            capabilities=frozenset({"range", "track", "context", "language-detection", "partial-segments"}),
+            capabilities=frozenset({"range", "track", "context", "language-detection", "partial-segments", "start-at"}),
         )
 
     @hookimpl
@@ -133,19 +133,20 @@ class FakeBackend:
     ) -> Iterator[Segment]:
         total_ms = end_ms - start_ms
         segments = _invented(end_ms, request.media.stem, language) if self._segments is None else self._segments
-        if self._segments is not None and segments:
+        if self._segments:
             total_ms = max(total_ms, self._segments[-1].end_ms - start_ms)
+        inside = [one for one in segments if one.start_ms >= start_ms and one.end_ms <= start_ms + total_ms]
+        later = [one for one in inside if one.end_ms > request.start_at_ms]
+        # The place where both runs meet, from which on the work is done first.
+        seam_ms = later[0].start_ms if later and len(later) < len(inside) else start_ms
         events.progress(Progress(stage="recognise", done_ms=0, total_ms=total_ms))
-        for segment in segments:
-            if segment.start_ms < start_ms:
-                continue
-            if segment.end_ms > start_ms + total_ms:
-                break
+        for segment in later + inside[: len(inside) - len(later)]:
             if self._error is not None and len(delivered) >= self._fail_after:
                 raise self._error
             self._spend_time(request, events)
             delivered.append(segment)
-            events.progress(Progress(stage="recognise", done_ms=segment.end_ms - start_ms, total_ms=total_ms))
+            done_ms = segment.end_ms - seam_ms + (total_ms if segment.start_ms < seam_ms else 0)
+            events.progress(Progress(stage="recognise", done_ms=done_ms, total_ms=total_ms))
             events.segment(segment)
             yield segment
         if self._error is not None:

@@ -15,7 +15,7 @@ from ._subject import SLACK_S, Subject, broken
 
 __all__ = ["DescriptorRules"]
 
-_CAPABILITIES = {"range", "track", "context", "language-detection", "partial-segments"}
+_CAPABILITIES = {"range", "track", "context", "language-detection", "partial-segments", "start-at"}
 _CALLS = 50
 
 

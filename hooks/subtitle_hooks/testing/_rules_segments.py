@@ -22,6 +22,10 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _ODD_NAME = "%d 'film' & Größe 字 [1080p]"
 _ROUNDING_MS = 100
 """Containers round durations to a frame or so."""
+_LOOK_BACK_MS = 8000
+"""So much earlier than asked for a backend may begin, where that keeps a sentence whole."""
+_OTHERWISE_HEARD = 0.25
+"""With other surroundings a recogniser may hear other words."""
 
 
 class SegmentRules:
@@ -131,6 +135,34 @@ class SegmentRules:
             if not start_ms <= segment.start_ms < start_ms + duration_ms:
                 broken(f"a segment starts at {segment.start_ms} ms; asked was for {duration_ms} ms from {start_ms} ms")
 
+    def test_a_place_to_start_at_comes_first(self, subject: Subject) -> None:
+        """With the capability ``start-at``, segments from there on come first, those before it next; none is lost."""
+        if not subject.has("start-at"):
+            pytest.skip("the backend works in the order of time")
+        usual = subject.enough_segments()
+        if _turns(usual):
+            pytest.skip("segments are in no order: see test_segments_are_in_order")
+        middle = usual[len(usual) // 2]
+        place = middle if middle.start_ms > usual[0].start_ms + _LOOK_BACK_MS else usual[-1]
+        events = RecordingEvents()
+        found = list(subject.generate(events, subject.run.media, start_at_ms=int(place.start_ms)))
+        turns = _turns(found)
+        if len(turns) > 1:
+            broken(f"asked to start at {place.start_ms} ms, {len(turns)} segments start before the one in front ends")
+        first, second = (found[: turns[0]], found[turns[0] :]) if turns else (found, [])
+        if not first or first[0].start_ms < place.start_ms - _LOOK_BACK_MS:
+            broken(f"asked to start at {place.start_ms} ms, it began with {first[:1]}")
+        if second and second[-1].end_ms > first[0].start_ms:
+            broken(
+                f"a segment before {place.start_ms} ms ends at {second[-1].end_ms} ms, where others are shown already"
+            )
+        share = sum(len(one.text) for one in found) / max(1, sum(len(one.text) for one in usual))
+        if not 1 - _OTHERWISE_HEARD < share < 1 + _OTHERWISE_HEARD:
+            broken(f"asked to start at {place.start_ms} ms, it made {share:.0%} of the text")
+        problem = _progress_problem(events)
+        if problem and not _progress_problem(subject.run.events):
+            broken(f"asked to start at {place.start_ms} ms, {problem}: both runs are one piece of work")
+
     def test_the_same_result_twice(self, subject: Subject) -> None:
         """The same request has the same result."""
         if not subject.repeats_itself():
@@ -193,6 +225,21 @@ class SegmentRules:
         asyncio.run(work())
         if longest_s > SLACK_S:
             broken(f"an event loop stood still for {longest_s:.1f} s; does native code hold the interpreter's lock?")
+
+
+def _turns(segments: list[Segment]) -> list[int]:
+    """Where segments start before the one in front of them has ended."""
+    return [at for at in range(1, len(segments)) if segments[at].start_ms < segments[at - 1].end_ms]
+
+
+def _progress_problem(events: RecordingEvents) -> str:
+    for one, next_one in itertools.pairwise(events.progress_reports):
+        if one.stage == next_one.stage and next_one.done_ms < one.done_ms:
+            return f"progress went back from {one.done_ms} to {next_one.done_ms} ms"
+    last = events.progress_reports[-1:]
+    if last and last[0].total_ms not in (None, last[0].done_ms):
+        return f"progress ended at {last[0].done_ms} of {last[0].total_ms} ms"
+    return ""
 
 
 def _can_be_written(segment: Segment) -> bool:

@@ -77,7 +77,7 @@ class Sound:
             version="1.0",
             summary="One cue for every three seconds",
             languages=("en",),
-            capabilities=frozenset({"range", "track", "partial-segments"}),
+            capabilities=frozenset({"range", "track", "partial-segments", "start-at"}),
         )
 
     def is_mine(self, backend):
@@ -132,10 +132,11 @@ class Sound:
         )
 
     def work(self, request, duration_ms, events):
-        for segment in self.segments(request, duration_ms):
+        segments = self.ordered(request, duration_ms)
+        for number, segment in enumerate(segments):
             self.ask(request, events)
             time.sleep(0.002)
-            self.tell(events, segment.start_ms, duration_ms)
+            self.tell(events, duration_ms * number // len(segments), duration_ms)
             events.segment(segment)
             yield segment
         self.tell(events, duration_ms, duration_ms)
@@ -152,6 +153,10 @@ class Sound:
         for start_ms in range(100, duration_ms - 2000, 3000):
             if request.start_ms <= start_ms < end_ms:
                 yield self.segment(start_ms)
+
+    def ordered(self, request, duration_ms):
+        segments = list(self.segments(request, duration_ms))
+        return sorted(segments, key=lambda segment: segment.start_ms < request.start_at_ms)
 
     def segment(self, start_ms):
         return Segment(start_ms=start_ms, end_ms=start_ms + 1900, text=f"From {start_ms}.", language="en")
@@ -267,9 +272,9 @@ class ReportsAfterwards(Sound):
     breaks = "test_partial_segments_come_first"
 
     def work(self, request, duration_ms, events):
-        for segment in self.segments(request, duration_ms):
+        for segment in self.ordered(request, duration_ms):
             self.ask(request, events)
-            self.tell(events, segment.start_ms, duration_ms)
+            self.tell(events, 0, duration_ms)
             yield segment
             events.segment(segment)
         self.tell(events, duration_ms, duration_ms)
@@ -280,6 +285,50 @@ class WorksOnEverything(Sound):
 
     def segments(self, request, duration_ms):
         return super().segments(dataclasses.replace(request, start_ms=0, duration_ms=None), duration_ms)
+
+
+class IgnoresThePlace(Sound):
+    breaks = "test_a_place_to_start_at_comes_first"
+
+    def ordered(self, request, duration_ms):
+        return list(self.segments(request, duration_ms))
+
+
+class ForgetsTheBeginning(Sound):
+    breaks = "test_a_place_to_start_at_comes_first"
+
+    def ordered(self, request, duration_ms):
+        return [one for one in self.segments(request, duration_ms) if one.start_ms >= request.start_at_ms]
+
+
+class GoesBackwards(Sound):
+    breaks = "test_a_place_to_start_at_comes_first"
+
+    def ordered(self, request, duration_ms):
+        segments = list(self.segments(request, duration_ms))
+        return segments[::-1] if request.start_at_ms else segments
+
+
+class RunsInto(Sound):
+    """The run that comes second ends with a cue that the first began to show already."""
+
+    breaks = "test_a_place_to_start_at_comes_first"
+
+    def ordered(self, request, duration_ms):
+        segments = super().ordered(request, duration_ms)
+        if request.start_at_ms:
+            segments[-1] = dataclasses.replace(segments[-1], end_ms=segments[-1].end_ms + 2000)
+        return segments
+
+
+class CountsTwice(Sound):
+    """Every run has a progress of its own."""
+
+    breaks = "test_a_place_to_start_at_comes_first"
+
+    def work(self, request, duration_ms, events):
+        self.tell(events, duration_ms if request.start_at_ms else 0, duration_ms)
+        yield from super().work(request, duration_ms, events)
 
 
 class Guesses(Sound):
