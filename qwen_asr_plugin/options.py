@@ -16,7 +16,15 @@ from typing import Any, Final, Literal, get_args
 from qwen_asr_native.cores import usable_cores
 from subtitle_hooks import RequestError
 
-__all__ = ["ALIGNER_AUTO", "ALIGNER_OFF", "ONNX_PROVIDERS", "EngineOptions", "default_lanes", "parse_options"]
+__all__ = [
+    "ALIGNER_AUTO",
+    "ALIGNER_OFF",
+    "GPU_LANES",
+    "ONNX_PROVIDERS",
+    "EngineOptions",
+    "default_lanes",
+    "parse_options",
+]
 
 Isolation = Literal["process", "inline"]
 ChineseScript = Literal["simplified", "traditional"]
@@ -25,6 +33,8 @@ ONNX_PROVIDERS: Final = ("cpu", "cuda", "dml", "coreml", "tensorrt")
 _NUMBERED: Final = ("cuda", "dml", "tensorrt")
 
 MAX_LANES: Final = 16
+GPU_LANES: Final = (8, 4, 2, 1)
+"""Chunks whose tokens a GPU computes together, as far as it has room: one costs it about as much as all."""
 ALIGNER_AUTO: Final = "auto"
 ALIGNER_OFF: Final = "off"
 
@@ -53,9 +63,13 @@ class EngineOptions:
         allow_fallback: Use the CPU when the encoder's or the decoder's device cannot be used, and say so, instead of
             failing.
         threads: Threads for all lanes together; 0 is one per physical core the process may use.
-        lanes: Chunks recognised at the same time; 0 chooses (see `default_lanes`).
+        lanes: Chunks recognised at the same time; 0 chooses: `default_lanes`, the first of `GPU_LANES` with
+            room for it where the decoder is on a GPU.
         isolation: "process" keeps native code in a worker process, "inline" runs it here (debugging).
         timeout_factor: A chunk may take this many seconds per second of audio before the worker counts as hung.
+        nice: Let other programs go first: the worker process runs at a low priority.
+        idle_seconds: An engine that nobody has used for so long is ended and its memory given back; the next file
+            loads the model again. 0 keeps it as long as the host runs.
         ffmpeg: Path of the ffmpeg binary; None searches.
         itn: Write Chinese numerals as digits in Chinese and Cantonese text.
         chinese_script: Write Chinese and Cantonese in "simplified" or "traditional" characters; None is as recognised.
@@ -78,6 +92,8 @@ class EngineOptions:
     lanes: int = 0
     isolation: Isolation = "process"
     timeout_factor: float = 60.0
+    nice: bool = False
+    idle_seconds: float = 300.0
     ffmpeg: Path | None = None
     itn: bool = True
     chinese_script: ChineseScript | None = None

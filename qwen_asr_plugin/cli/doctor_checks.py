@@ -74,6 +74,7 @@ def system_facts() -> dict[str, str]:
     import psutil
 
     from qwen_asr_native.cores import describe_cores
+    from qwen_asr_plugin.engine.machine import processor_name
 
     libc = " ".join(filter(None, platform.libc_ver()))
     memory = psutil.virtual_memory()
@@ -82,7 +83,7 @@ def system_facts() -> dict[str, str]:
     return {
         "qwen-asr-plugin": _version("qwen-asr-plugin") or "not installed as a package",
         "system": ", ".join(filter(None, (platform.platform(), libc))),
-        "processor": f"{_processor()}; {describe_cores()}",
+        "processor": f"{processor_name()}; {describe_cores()}",
         "memory": f"{memory.total / 2**30:.1f} GiB, {memory.available / 2**30:.1f} GiB available",
         "Python": f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}",
         "packages": ", ".join(versions),
@@ -99,6 +100,7 @@ def examine(
     yield from _checked("onnxruntime", _onnxruntime)
     yield from _checked("model bundle", lambda: _bundle(model_dir))
     yield from _checked("engine", lambda: _engine(model_dir, libllama, device))
+    yield from _checked("configuration", lambda: _configuration(model_dir, libllama, device))
     yield from _checked("plugin", _plugin)
 
 
@@ -170,7 +172,13 @@ def _bundle(path: Path | None) -> Iterator[Finding]:
 
     facts = translate_errors(lambda: describe_bundle(find_bundle(path)))()
     text = ", ".join(f"{name} {value}" for name, value in facts.items() if isinstance(value, str | int | float))
-    yield Finding(subject="model bundle", well=True, found=text, details=dict(facts))
+    yield Finding(
+        subject="model bundle",
+        well=True,
+        found=text,
+        advice="Others, installed and to be had: qwen-asr-plugin model list",
+        details=dict(facts),
+    )
 
 
 def _engine(model_dir: Path | None, libllama: str | None, device: str | None) -> Iterator[Finding]:
@@ -187,6 +195,49 @@ def _engine(model_dir: Path | None, libllama: str | None, device: str | None) ->
             f"{info.threads_per_lane} threads",
             advice="\n".join(info.warnings),
             details=asdict(info),
+        )
+
+
+def _configuration(model_dir: Path | None, libllama: str | None, device: str | None) -> Iterator[Finding]:
+    """Why this library, lanes and threads: the default, an option, or what ``tune`` has measured."""
+    from qwen_asr_model import find_bundle, open_bundle
+    from qwen_asr_plugin.engine.choices import Configuration, deciding_option, find_choice
+
+    values = {"libllama": libllama, "device": device}
+    decided_by = deciding_option(parse_options({name: value for name, value in values.items() if value is not None}))
+    bundle = translate_errors(lambda: open_bundle(find_bundle(model_dir), aligner=False))()
+    found = find_choice(bundle)
+
+    def finding(text: str, advice: str = "") -> Finding:
+        kept = found.choice or found.outdated
+        details = {"decided_by": decided_by, "note": found.note, "kept": None if kept is None else asdict(kept)}
+        return Finding(subject="configuration", well=None, found=text, advice=advice, details=details)
+
+    def as_tuned(configuration: Configuration, gain: float) -> str:
+        compared = (
+            "the default, than which nothing was faster" if gain == 1 else f"{gain:.2f} times as fast as the default"
+        )
+        return f"{configuration.describe()}; {compared}"
+
+    if decided_by:
+        unused = f"; tuned on {found.choice.date[:10]}, which is not used" if found.choice else ""
+        yield finding(f"decided by {decided_by}{unused}")
+    elif found.choice is not None:
+        choice = found.choice
+        yield finding(f"tuned on {choice.date[:10]}: {as_tuned(choice.configuration, choice.gain)}")
+    elif found.outdated is not None:
+        old = found.outdated
+        yield finding(
+            f"default; what was chosen on {old.date[:10]} ({as_tuned(old.configuration, old.gain)}) is not used: "
+            f"{found.note}",
+            "Measure again: qwen-asr-plugin tune",
+        )
+    elif found.note:
+        yield finding(f"default; {found.note}", "Measure again: qwen-asr-plugin tune")
+    else:
+        yield finding(
+            "default; it has not been measured yet what is the fastest for this model here",
+            "That takes under two minutes: qwen-asr-plugin tune",
         )
 
 
@@ -209,13 +260,3 @@ def _version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()

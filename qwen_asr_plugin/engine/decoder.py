@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The language model: prompt and audio rows in, token ids out, one chunk at a time on one KV cache."""
+"""The language model: prompt and audio rows in, token ids out."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from qwen_asr_native import Context, Model
+from qwen_asr_native import Model
 
 from .loop_guard import loop_length
 from .prompt import Prompt, SpecialTokens
+from .slots import Slots
 
 __all__ = ["Decoded", "Decoder"]
 
 _TOP_K: Final = 50
 _SEED: Final = 20260101
-_UBATCH: Final = 128
-"""Rows computed at once: more is not faster on a CPU and costs memory in every lane."""
-_LARGE_CACHE_BYTES: Final = 32 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,20 +45,17 @@ class Decoded:
 
 
 class Decoder:
-    """One KV cache on a loaded model. One thread at a time; several decoders may share a model.
+    """A loaded model's way from rows to tokens. One thread at a time.
 
     Args:
         model: The loaded GGUF.
-        positions: Size of the KV cache: prompt, audio rows and new tokens of the longest chunk together.
-        threads: Threads for this decoder.
+        slots: Where it may decode.
     """
 
-    def __init__(self, model: Model, *, positions: int, threads: int) -> None:
+    def __init__(self, model: Model, slots: Slots) -> None:
         self.special = SpecialTokens.of(model)
         self._model = model
-        self._threads = threads
-        self.positions = positions
-        self._context: Context | None = self._new_context()
+        self._slots = slots
 
     def decode(
         self,
@@ -82,30 +77,27 @@ class Decoder:
             seed: Distinguishes attempts; the same call gives the same tokens.
             cancelled: Asked before every token; True ends the attempt with what there is.
         """
-        started = time.perf_counter()
         filled = len(prompt) + len(audio)
-        context = self._context = self._context or self._new_context()
-        context.clear()
-        context.decode_tokens(prompt.before_audio, 0, logits=False)
-        context.decode_embeddings(audio, len(prompt.before_audio))
-        context.decode_tokens(prompt.after_audio, len(prompt.before_audio) + len(audio), logits=True)
-        prefilled = time.perf_counter()
+        with self._slots.take(filled + max_tokens) as slot:
+            started = time.perf_counter()
+            logits = slot.prefill(prompt, audio)
+            prefilled = time.perf_counter()
 
-        choose = _Sampler(temperature, seed) if temperature > 0 else _greedy
-        tokens: list[int] = []
-        generated = 0
-        looped = True
-        for position in range(filled, min(filled + max_tokens, self.positions)):
-            token = choose(context.logits())
-            generated += 1
-            if token in self.special.stops or cancelled():
-                looped = False
-                break
-            tokens.append(token)
-            if repeated := loop_length(tokens):
-                del tokens[-repeated:]
-                break
-            context.decode_tokens((token,), position, logits=True)
+            choose = _Sampler(temperature, seed) if temperature > 0 else _greedy
+            tokens: list[int] = []
+            generated = 0
+            looped = True
+            for _ in range(min(max_tokens, slot.positions - filled)):
+                token = choose(logits)
+                generated += 1
+                if token in self.special.stops or cancelled():
+                    looped = False
+                    break
+                tokens.append(token)
+                if repeated := loop_length(tokens):
+                    del tokens[-repeated:]
+                    break
+                logits = slot.step(token)
         return Decoded(
             tokens=tuple(tokens),
             looped=looped,
@@ -120,24 +112,8 @@ class Decoder:
         return b"".join(self._model.piece(token) for token in tokens).decode("utf-8", errors="replace")
 
     def rest(self) -> None:
-        """Free a large KV cache on a CPU until the next chunk, so that others can use its memory meanwhile.
-
-        Making it again takes a fraction of a second, which is little beside decoding with a model of that size. On a
-        GPU the room might be gone by then.
-        """
-        large = self.positions * self._model.kv_bytes_per_position > _LARGE_CACHE_BYTES
-        if large and self._model.device.kind == "cpu":
-            self.close()
-
-    def close(self) -> None:
-        """Free the KV cache."""
-        if self._context is not None:
-            self._context.close()
-            self._context = None
-
-    def _new_context(self) -> Context:
-        batch = min(_UBATCH, self.positions)
-        return Context(self._model, n_ctx=self.positions, n_batch=batch, n_ubatch=batch, threads=self._threads)
+        """Let go of memory that others could use until the next chunk."""
+        self._slots.rest()
 
 
 def _greedy(logits: npt.NDArray[np.float32]) -> int:

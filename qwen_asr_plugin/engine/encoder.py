@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ class Encoder:
         backend: ONNX file: rows ``[windows, rows, width]`` to embeddings ``[windows, rows, decoder width]``.
         chunk_frames: Mel frames per frontend chunk (the model's ``2 * n_window``).
         window_chunks: Frontend chunks per attention window.
-        threads: Threads per call.
+        threads: Threads per call; on a CPU they change no byte of the result.
         provider: The execution provider, see `EngineOptions.onnx_provider`.
         allow_fallback: Use the CPU when the provider cannot be used, and say so in `warnings`.
 
@@ -83,6 +84,9 @@ class Encoder:
         self._mel_name: str = mel.name
         # On a CPU one second fits the cache: whole chunks are no faster and take several times the memory.
         self._second_by_second = isinstance(mel.shape[0], int) or provider == "cpu"
+        # Seconds do not depend on each other: threads that take one each never wait for one another, while the threads
+        # of one call meet after every operator, which takes half as long again beside a busy program.
+        self._pool = ThreadPoolExecutor(threads, "frontend") if provider == "cpu" and threads > 1 else None
         self._static_frames = isinstance(mel.shape[2], int)
         self._backend_inputs = [i.name for i in self._backend.get_inputs()]
         self._dtype = np.float16 if "float16" in mel.type else np.float32
@@ -124,11 +128,15 @@ class Encoder:
 
     def _run_frontend(self, seconds: Float32) -> npt.NDArray[Any]:
         step = 1 if self._second_by_second else len(seconds)
-        outputs = [
-            self._frontend.run(None, {self._mel_name: seconds[at : at + step].astype(self._dtype, copy=False)})[0]
-            for at in range(0, len(seconds), step)
-        ]
-        joined = np.concatenate(outputs)
+
+        def run(at: int) -> npt.NDArray[Any]:
+            feed = {self._mel_name: seconds[at : at + step].astype(self._dtype, copy=False)}
+            output: npt.NDArray[Any] = self._frontend.run(None, feed)[0]
+            return output
+
+        steps = range(0, len(seconds), step)
+        spread = map if self._pool is None or len(steps) == 1 else self._pool.map
+        joined = np.concatenate(list(spread(run, steps)))
         return joined.reshape(-1, joined.shape[-1])
 
     def _run_backend(self, windows: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -143,7 +151,7 @@ class Encoder:
 
 def _sessions(frontend: Path, backend: Path, threads: int, provider: str) -> tuple[Any, Any]:
     return (
-        open_session(frontend, provider=provider, threads=threads),
+        open_session(frontend, provider=provider, threads=1 if provider == "cpu" else threads),
         open_session(backend, provider=provider, threads=threads),
     )
 

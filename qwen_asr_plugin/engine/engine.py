@@ -50,7 +50,7 @@ class Engine(Protocol):
 
     def recognize(
         self,
-        chunks: Iterable[SpeechChunk],
+        chunks: Iterable[SpeechChunk | None],
         *,
         context: str = "",
         language: str | None = None,
@@ -61,7 +61,7 @@ class Engine(Protocol):
         """Recognise the chunks of one media file, in order; asks for a chunk only when there is room for it.
 
         Args:
-            chunks: What to recognise.
+            chunks: What to recognise; None is no chunk yet, and a moment to yield what is done.
             context: Names and terms that may occur.
             language: ISO code to force.
             aligning: Asked for every chunk: whether the forced aligner, where there is one, has a part in it.
@@ -106,7 +106,7 @@ class _InlineEngine:
 
     def recognize(
         self,
-        chunks: Iterable[SpeechChunk],
+        chunks: Iterable[SpeechChunk | None],
         *,
         context: str = "",
         language: str | None = None,
@@ -146,8 +146,18 @@ class _InlineEngine:
 
 @dataclass
 class _Kept:
+    """An engine that is warm, and what will end it when nobody uses it."""
+
     engine: Engine
     users: int = 0
+    timer: threading.Timer | None = None
+
+    def close(self) -> None:
+        """End the engine and the thread that waits for its time to be over."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer.join()
+        self.engine.close()
 
 
 class _Registry:
@@ -172,6 +182,8 @@ class _Registry:
                 engine: Engine = _InlineEngine(options) if options.isolation == "inline" else ProcessEngine(options)
                 kept = self._kept[options] = _Kept(engine)
             kept.users += 1
+            if kept.timer is not None:
+                kept.timer.cancel()
         try:
             self.close_unused()  # before loading: two models may be more than there is memory for
             kept.engine.wait_loaded(cancelled)
@@ -179,7 +191,26 @@ class _Registry:
         finally:
             with self._lock:
                 kept.users -= 1
+                if not kept.users and options.idle_seconds:
+                    self._end_later(options, kept)
             self.close_unused()
+
+    def _end_later(self, options: EngineOptions, kept: _Kept) -> None:
+        """With the lock held: close an engine that nobody uses, unless somebody does before its time is over."""
+
+        def end() -> None:
+            with self._lock:
+                idle = kept.timer is timer and not kept.users and self._kept.get(options) is kept
+                if idle:
+                    del self._kept[options]
+            if idle:
+                kept.engine.close()
+
+        timer = threading.Timer(options.idle_seconds, end)
+        timer.daemon = True
+        with contextlib.suppress(RuntimeError):  # no new threads: the interpreter is about to end
+            timer.start()
+            kept.timer = timer
 
     def close_unused(self, *, latest_too: bool = False) -> None:
         """Close the engines that nobody uses."""
@@ -189,9 +220,9 @@ class _Registry:
                 for options, kept in self._kept.items()
                 if not kept.users and (latest_too or options != self._latest)
             ]
-            engines = [self._kept.pop(options).engine for options in closing]
-        for engine in engines:
-            engine.close()
+            unused = [self._kept.pop(options) for options in closing]
+        for kept in unused:
+            kept.close()
 
     def end(self) -> None:
         """Close the engines of an interpreter that ends; threads that still use one get an error."""
@@ -212,8 +243,9 @@ if hasattr(os, "register_at_fork"):
 def shared_engine(options: EngineOptions, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Engine]:
     """Lend the warm engine for these options, loading the model on first use.
 
-    The one asked for last stays warm; one with other options is closed as soon as nobody uses it. Threads share it, and
-    while one loads a model, others that want the same wait for it and those that want another load theirs.
+    The one asked for last stays warm for `EngineOptions.idle_seconds`; one with other options is closed as soon as
+    nobody uses it. Threads share it, and while one loads a model, others that want the same wait for it and those that
+    want another load theirs.
 
     Raises:
         CancelledError: `cancelled` said so while the model was loading.

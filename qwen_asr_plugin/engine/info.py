@@ -29,6 +29,7 @@ class EngineInfo:
         lanes: Chunks recognised at the same time.
         threads_per_lane: Threads each of them uses.
         load_seconds: Time to open and load everything.
+        configuration: Why this library, lanes and threads: ``default``, ``options`` or ``tuned DATE``.
         warnings: What is not as it was asked for, in words for the user.
     """
 
@@ -44,6 +45,7 @@ class EngineInfo:
     lanes: int
     threads_per_lane: int
     load_seconds: float
+    configuration: str = "default"
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -72,5 +74,6 @@ def describe_model(model: LoadedModel) -> dict[str, Any]:
         "lanes": model.lanes,
         "threads_per_lane": model.threads_per_lane,
         "load_seconds": model.load_seconds,
+        "configuration": model.configuration,
         "warnings": list(model.warnings),
     }

@@ -65,7 +65,7 @@ class LanePool:
 
 
 def in_order(
-    chunks: Iterable[SpeechChunk],
+    chunks: Iterable[SpeechChunk | None],
     submit: Callable[[SpeechChunk], Future[SpokenText]],
     wait: Callable[[SpeechChunk, Future[SpokenText]], SpokenText],
     *,
@@ -73,7 +73,7 @@ def in_order(
 ) -> Iterator[Recognition]:
     """Keep at most `ahead` chunks submitted and yield their recognitions in order.
 
-    What bounds memory: a chunk is only asked for when there is a place for it.
+    What bounds memory: a chunk is only asked for when there is a place for it. None among them is no chunk yet.
     """
     pending: deque[tuple[SpeechChunk, Future[SpokenText]]] = deque()
 
@@ -95,7 +95,8 @@ def in_order(
 
     try:
         for chunk in chunks:
-            pending.append((chunk, submit(chunk)))
+            if chunk is not None:
+                pending.append((chunk, submit(chunk)))
             while len(pending) >= ahead or (pending and pending[0][1].done()):
                 yield oldest()
         while pending:

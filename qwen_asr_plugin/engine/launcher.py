@@ -32,7 +32,7 @@ if sys.platform == "linux":
         except ProcessLookupError:
             os._exit(1)
 sys.path[:] = {path!r}
-from qwen_asr_plugin.engine.worker import main
+from {module} import main
 main()
 """
 
@@ -47,11 +47,11 @@ class _Starter:
 
     def forget(self) -> None:
         """Begin anew; in a forked process there is no such thread yet."""
-        self._orders: queue.SimpleQueue[_Started] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[tuple[str, _Started]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, module: str) -> subprocess.Popen[bytes]:
         """Start a process."""
         with self._lock:
             if self._thread is None:
@@ -59,19 +59,19 @@ class _Starter:
                 thread.start()
                 self._thread = thread
         order: _Started = Future()
-        self._orders.put(order)
+        self._orders.put((module, order))
         return order.result()
 
     def _serve(self) -> None:
         while True:
-            order = self._orders.get()
+            module, order = self._orders.get()
             try:
-                order.set_result(_start_process())
+                order.set_result(_start_process(module))
             except BaseException as error:  # noqa: BLE001 - raised where the order came from
                 order.set_exception(error)
 
 
-def _start_process() -> subprocess.Popen[bytes]:
+def _start_process(module: str) -> subprocess.Popen[bytes]:
     executable = multiprocessing.spawn.get_executable()
     if not executable:
         raise EngineError(
@@ -79,7 +79,7 @@ def _start_process() -> subprocess.Popen[bytes]:
             hint="Call multiprocessing.set_executable in the host, or use isolation=inline.",
         )
     return subprocess.Popen(
-        [os.fsdecode(executable), "-c", _CODE.format(parent=os.getpid(), path=sys.path)],
+        [os.fsdecode(executable), "-c", _CODE.format(parent=os.getpid(), path=sys.path, module=module)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -93,15 +93,18 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_starter.forget)
 
 
-def launch() -> subprocess.Popen[bytes]:
+def launch(module: str = "qwen_asr_plugin.engine.worker") -> subprocess.Popen[bytes]:
     """Start a worker process with pipes for its three streams.
+
+    Args:
+        module: Whose ``main`` it runs.
 
     Raises:
         EngineMemoryError: There is no memory for another process.
         EngineError: It cannot be started.
     """
     try:
-        return _starter.start()
+        return _starter.start(module)
     except OSError as error:
         kind = EngineMemoryError if error.errno == errno.ENOMEM else EngineError
         raise kind(

@@ -3,30 +3,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from qwen_asr_model import AlignerFiles, Bundle, find_aligner, find_bundle, open_aligner, open_bundle
+from qwen_asr_model import AlignerFiles, Bundle, TextTable, find_aligner, find_bundle, open_aligner, open_bundle
 from qwen_asr_native import ContextError, DeviceError, Library, Model, load_library
 from qwen_asr_native.cores import usable_cores
 from qwen_asr_native.user_folders import cache_folder
 from qwen_asr_plugin.alignment import align_units
 from qwen_asr_plugin.alignment.forced import ForcedAligner
 from qwen_asr_plugin.errors import EngineError, translate_errors
-from qwen_asr_plugin.options import ALIGNER_AUTO, ALIGNER_OFF, EngineOptions, default_lanes
+from qwen_asr_plugin.options import ALIGNER_AUTO, ALIGNER_OFF, GPU_LANES, EngineOptions, default_lanes
 
+from .choices import apply_choice
 from .decoder import Decoder
 from .encoder import Encoder, check_width, encoded_rows
 from .loop_guard import LADDER, echoes_context, token_budget
 from .output_text import parse_output
 from .prompt import build_prompt
 from .recognition import AlignedUnit, WorkTimes
+from .slots import OwnSlot, SharedSlots, Slots
 
 __all__ = ["LoadedModel", "Recognizer", "SpokenText", "load_model"]
 
@@ -51,18 +54,22 @@ class SpokenText:
 class LoadedModel:
     """Weights that all lanes share; `warnings` says for the user what is not as it was asked for.
 
-    `aligner_encoder` is None where the aligner takes the rows of the recogniser's encoder.
+    `aligner_encoder` is None where the aligner takes the rows of the recogniser's encoder, `shared_slots` where every
+    lane has a KV cache of its own.
     """
 
     bundle: Bundle
     encoder: Encoder
     decoder: Model
+    token_table: TextTable
     aligner: ForcedAligner | None
     aligner_encoder: Encoder | None
+    shared_slots: SharedSlots | None
     lanes: int
     threads_per_lane: int
     load_seconds: float
     library: str
+    configuration: str = "default"
     warnings: tuple[str, ...] = ()
 
     @property
@@ -71,12 +78,43 @@ class LoadedModel:
         seconds = self.bundle.max_chunk_seconds
         return seconds if self.aligner is None else min(seconds, self.aligner.files.max_chunk_seconds)
 
+    @property
+    def max_rows(self) -> int:
+        """Encoder rows of the longest chunk."""
+        return encoded_rows(int(self.max_chunk_seconds * _FRAMES_PER_SECOND) + 1)
+
+    @property
+    def positions(self) -> int:
+        """Size of a KV cache for the longest chunk without a context: its rows, the prompt and the most tokens."""
+        return self.max_rows + _PROMPT_SPARE + token_budget(self.max_chunk_seconds)
+
+    @property
+    def most_positions(self) -> int:
+        """The same with the longest context."""
+        return self.positions + self.bundle.max_context_tokens
+
     def recognizer(self) -> Recognizer:
-        """Make one lane: a KV cache of its own on the shared weights."""
+        """Make one lane: a KV cache of its own on the shared weights, or a share of one."""
         return Recognizer(self)
+
+    def slots(self) -> Slots:
+        """Return what a lane decodes in."""
+        if self.shared_slots is not None:
+            return self.shared_slots
+        on_gpu = self.decoder.device.kind != "cpu"  # whose room may be gone when a larger cache is needed
+        positions = self.most_positions if on_gpu else self.positions
+        return OwnSlot(
+            self.decoder,
+            self.token_table.rows,
+            positions=positions,
+            most=self.most_positions,
+            threads=self.threads_per_lane,
+        )
 
     def close(self) -> None:
         """Free the weights; every recognizer must be closed before."""
+        if self.shared_slots is not None:
+            self.shared_slots.close()
         if self.aligner is not None:
             self.aligner.close()
         self.decoder.close()
@@ -92,15 +130,18 @@ def load_model(options: EngineOptions) -> LoadedModel:
         EngineError: libllama or onnxruntime cannot be used.
     """
     started = time.perf_counter()
-    threads = options.threads or usable_cores()
-    lanes = options.lanes or default_lanes(threads)
-    threads_per_lane = max(1, threads // lanes)
     bundle = open_bundle(
         find_bundle(options.model),
         precision=options.precision,
         quant=options.quant,
         aligner_quant=options.aligner_quant if options.aligner == ALIGNER_AUTO else None,
+        aligner=options.aligner == ALIGNER_AUTO,
     )
+    applied = apply_choice(options, bundle)
+    options = applied.options
+    threads = options.threads or usable_cores()
+    cpu_lanes = options.lanes or default_lanes(threads)
+    threads_per_lane = max(1, threads // cpu_lanes)
     library = load_library(options.libllama, cache_dir=cache_folder())
     encoder = _encoder(bundle, options, threads_per_lane)
     files = _aligner_files(bundle, options)
@@ -121,29 +162,33 @@ def load_model(options: EngineOptions) -> LoadedModel:
                 gpu_layers=chosen.gpu_layers,
             )
             check_width(aligner_encoder or encoder, aligner.width, files.path)
-        return LoadedModel(
+        model = LoadedModel(
             bundle=bundle,
             encoder=encoder,
             decoder=decoder,
+            token_table=TextTable(bundle.llm),
             aligner=aligner,
             aligner_encoder=aligner_encoder,
-            lanes=lanes,
+            shared_slots=None,
+            lanes=cpu_lanes,
             threads_per_lane=threads_per_lane,
             load_seconds=time.perf_counter() - started,
             library=f"{library.provider} {library.version}",
+            configuration=applied.configuration,
             warnings=warnings,
         )
+        if decoder.device.kind == "cpu":
+            return model
+        return _with_room_for_lanes(model, (options.lanes,) if options.lanes else GPU_LANES)
 
     try:
-        model = loaded(options, encoder.warnings)
-        if model.decoder.device.kind != "cpu":
-            _try_all_lanes(model)
+        model = loaded(options, (*applied.warnings, *encoder.warnings))
     except DeviceError as error:
         if not options.allow_fallback:
             raise
         on_cpu = dataclasses.replace(options, device=None, gpu_layers=None)
         warning = f"The decoder runs on the CPU: {error}"
-        model = loaded(on_cpu, (*encoder.warnings, warning))
+        model = loaded(on_cpu, (*applied.warnings, *encoder.warnings, warning))
     return model
 
 
@@ -174,42 +219,60 @@ def _decoder(library: Library, encoder: Encoder, bundle: Bundle, options: Engine
     return decoder
 
 
-def _try_all_lanes(model: LoadedModel) -> None:
-    """Make sure that a GPU has room for the caches of all lanes, too, before anything is recognised.
+def _with_room_for_lanes(model: LoadedModel, lanes: Sequence[int]) -> LoadedModel:
+    """Take the room for the caches of all lanes before anything is recognised; it may be gone by then.
+
+    Lanes that decode on a GPU share their steps where the library can keep their caches apart.
+
+    Args:
+        model: What was loaded.
+        lanes: Numbers of lanes to try, in this order.
 
     Raises:
-        DeviceError: It has not; the weights are freed.
+        DeviceError: There is not enough; the weights are freed.
     """
-    lanes: list[Recognizer] = []
-    try:
-        lanes.extend(model.recognizer() for _ in range(model.lanes))
-    except ContextError as error:
-        model.close()
-        raise DeviceError(
-            f"{model.decoder.device.describe()} has the model, but no room for {model.lanes} lanes: {error} "
-            "Use fewer lanes, put fewer layers there, or choose cpu."
-        ) from error
-    finally:
-        for lane in lanes:
-            lane.close()
+    failure: ContextError | None = None
+    for number in lanes:
+        try:
+            return _with_room(dataclasses.replace(model, lanes=number))
+        except ContextError as error:  # noqa: PERF203 - a handful of times
+            failure = error
+    model.close()
+    raise DeviceError(
+        f"{model.decoder.device.describe()} has the model, but no room for {lanes[-1]} lanes: {failure} "
+        "Use fewer lanes, put fewer layers there, or choose cpu."
+    ) from failure
+
+
+def _with_room(model: LoadedModel) -> LoadedModel:
+    if model.lanes > 1 and model.decoder.library.verdict.family != "ik":
+        shared = SharedSlots(
+            model.decoder,
+            model.token_table.rows,
+            positions=model.most_positions,
+            sequences=model.lanes,
+            threads=model.threads_per_lane,
+        )
+        return dataclasses.replace(model, shared_slots=shared)
+    with contextlib.ExitStack() as closing:
+        for _ in range(model.lanes):
+            closing.callback(model.recognizer().close)
+    return model
 
 
 class Recognizer:
     """One lane. Not for two threads at once."""
 
     def __init__(self, model: LoadedModel) -> None:
-        seconds = model.max_chunk_seconds
         self._encoder = model.encoder
         self._aligner = model.aligner
         self._aligner_encoder = model.aligner_encoder
         self._model = model.decoder
         self._max_context = model.bundle.max_context_tokens
-        self._max_rows = encoded_rows(int(seconds * _FRAMES_PER_SECOND) + 1)
-        self._decoder = Decoder(
-            model.decoder,
-            positions=self._max_rows + self._max_context + _PROMPT_SPARE + token_budget(seconds),
-            threads=model.threads_per_lane,
-        )
+        self._max_rows = model.max_rows
+        self._slots = model.slots()
+        self._shares_slots = model.shared_slots is not None
+        self._decoder = Decoder(model.decoder, self._slots)
 
     @translate_errors
     def recognize(
@@ -302,5 +365,6 @@ class Recognizer:
         )
 
     def close(self) -> None:
-        """Free the KV cache."""
-        self._decoder.close()
+        """Free the lane's own KV cache."""
+        if not self._shares_slots:
+            self._slots.close()

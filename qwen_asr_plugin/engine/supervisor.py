@@ -146,7 +146,7 @@ class ProcessEngine:
 
     def recognize(
         self,
-        chunks: Iterable[SpeechChunk],
+        chunks: Iterable[SpeechChunk | None],
         *,
         context: str = "",
         language: str | None = None,

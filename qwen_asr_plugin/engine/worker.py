@@ -28,6 +28,7 @@ from .causes import EXIT_PROTOCOL, LIBRARY_PREFIX
 from .info import describe_model
 from .lanes import LanePool
 from .memory import peak_memory_bytes
+from .priority import let_others_go_first
 from .recognizer import SpokenText, load_model
 from .wire import REQUESTS, WireError, longest_payload, pack_message, read_message
 
@@ -73,6 +74,8 @@ class _Worker:
 
     def _take(self, header: dict[str, Any], samples: npt.NDArray[np.float32]) -> None:
         if header["op"] == "load":
+            if header["options"].get("nice"):
+                let_others_go_first()
             threading.Thread(target=self._load, args=(header["options"],), daemon=True).start()
         elif header["op"] == "cancel":
             with self._jobs_lock:

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """One lane on real weights: the bundled model, and a random one that babbles without end."""
 
+import shutil
+
 import numpy as np
 import pytest
 
-from qwen_asr_model import synthesize
+from qwen_asr_model import default_bundle, synthesize
 from qwen_asr_native import ClosedError, Context, ContextError, Model
 from qwen_asr_native.devices import Device
 from qwen_asr_plugin.engine import recognizer as recognizer_module
@@ -105,8 +107,6 @@ def test_a_chunk_beyond_the_models_limit_is_refused(recognizer):
 
 
 def test_encoder_and_decoder_of_different_models_are_refused(tmp_path):
-    from qwen_asr_model import default_bundle
-
     folder = synthesize("tiny", tmp_path / "mixed", precisions=("fp32",), quants=("f16",))
     (folder / "bundle.json").unlink()
     gguf = next(default_bundle().glob("qwen3_asr_llm.*.gguf"))
@@ -123,6 +123,17 @@ def _text_of(model, clip):
     finally:
         lane.close()
         model.close()
+
+
+def test_an_aligner_that_is_not_wanted_need_not_be_there(clip, tmp_path):
+    folder = shutil.copytree(default_bundle(), tmp_path / "without")
+    for file in folder.glob("*aligner*"):
+        file.unlink()
+    with pytest.raises(ModelError, match="aligner"):
+        load_model(EngineOptions(model=folder))
+    model = load_model(EngineOptions(model=folder, aligner="off", lanes=1, threads=1))
+    assert model.aligner is None
+    assert _text_of(model, clip) == SENTENCE
 
 
 def test_the_cpu_by_name_gives_the_same_text(clip):
@@ -169,7 +180,7 @@ def test_a_gpu_without_room_for_the_caches_is_found_out_at_the_start(monkeypatch
 
     monkeypatch.setattr(recognizer_module, "Model", Renamed)
     monkeypatch.setattr("qwen_asr_plugin.alignment.forced.Model", Renamed)
-    monkeypatch.setattr("qwen_asr_plugin.engine.decoder.Context", Full)
+    monkeypatch.setattr("qwen_asr_plugin.engine.slots.Context", Full)
     with pytest.raises(DeviceError, match=r"CUDA0 has the model, but no room for 2 lanes.*out of memory"):
         load_model(EngineOptions(device="CUDA0", lanes=2, threads=2))
     with pytest.raises(ClosedError):

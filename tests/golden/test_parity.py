@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from qwen_asr_model import TextTable
 from qwen_asr_native import Context, Model, load_library
 from qwen_asr_plugin.audio import log_mel
 from qwen_asr_plugin.engine.decoder import Decoder
@@ -13,6 +14,7 @@ from qwen_asr_plugin.engine.encoder import Encoder
 from qwen_asr_plugin.engine.loop_guard import token_budget
 from qwen_asr_plugin.engine.output_text import parse_output
 from qwen_asr_plugin.engine.prompt import SpecialTokens, build_prompt
+from qwen_asr_plugin.engine.slots import OwnSlot
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,8 @@ def test_next_token_logits_along_a_forced_path(golden_folder, encoder, model, sa
 
 def test_greedy_text(golden, encoder, model, samples):
     prompt = build_prompt(model, SpecialTokens.of(model))
-    decoder = Decoder(model, positions=1024, threads=2)
+    slot = OwnSlot(model, TextTable(model.path).rows, positions=1024, threads=2)
+    decoder = Decoder(model, slot)
     try:
         for clip in golden:
             stem = clip["file"].removesuffix(".flac")
@@ -96,5 +99,5 @@ def test_greedy_text(golden, encoder, model, samples):
             assert text == clip["raw"].removesuffix("<|im_end|>"), stem
             assert parse_output(text)[1] == clip["text"], stem
     finally:
-        decoder.close()
+        slot.close()
     assert len(golden) >= 12

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slots on real weights: what is kept of a prompt, and sequences that share their steps but nothing else."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from qwen_asr_model import TextTable, default_bundle, open_bundle
+from qwen_asr_native import Context, DecodeError, Model, load_library
+from qwen_asr_plugin.engine.decoder import Decoder
+from qwen_asr_plugin.engine.prompt import Prompt, SpecialTokens, build_prompt
+from qwen_asr_plugin.engine.slots import OwnSlot, SharedSlots
+
+POSITIONS = 320
+
+
+@pytest.fixture(scope="module", params=["ik-llama-cpp-python", "xllamacpp"])
+def any_model(request):
+    with Model(load_library(request.param), open_bundle(default_bundle()).llm) as model:
+        yield model
+
+
+@pytest.fixture(scope="module")
+def model():
+    """With a library that can keep sequences apart."""
+    with Model(load_library("xllamacpp"), open_bundle(default_bundle()).llm) as model:
+        yield model
+
+
+def _rows(model, seed, count=60):
+    return np.random.default_rng(seed).normal(0, 0.05, (count, model.n_embd)).astype(np.float32)
+
+
+def _prompt(model, context=""):
+    return build_prompt(model, SpecialTokens.of(model), context=context, language="en")
+
+
+def _embed(model):
+    return TextTable(model.path).rows
+
+
+def _own(model, positions=POSITIONS, most=None):
+    return OwnSlot(model, _embed(model), positions=positions, most=most, threads=1)
+
+
+def _shared(model, sequences):
+    return SharedSlots(model, _embed(model), positions=POSITIONS, sequences=sequences, threads=1)
+
+
+def _logits(model, prompt, rows):
+    """Computed once, from nothing, without slots."""
+    rows = np.concatenate([rows, _embed(model)(prompt.after_audio)])
+    with Context(model, n_ctx=POSITIONS, n_batch=128, n_ubatch=128) as context:
+        context.decode_tokens(prompt.before_audio, 0, logits=False)
+        context.decode_embeddings(rows, len(prompt.before_audio), logits=True)
+        return context.logits().tobytes()
+
+
+def test_tokens_may_go_as_rows_of_the_token_table(any_model):
+    prompt, rows = _prompt(any_model), _rows(any_model, 7)
+    with Context(any_model, n_ctx=POSITIONS) as context:
+        context.decode_tokens(prompt.before_audio, 0, logits=False)
+        context.decode_embeddings(rows, len(prompt.before_audio))
+        context.decode_tokens(prompt.after_audio, len(prompt.before_audio) + len(rows), logits=True)
+        as_tokens = context.logits()
+    as_rows = np.frombuffer(_logits(any_model, prompt, rows), np.float32)
+    assert np.abs(as_rows - as_tokens).max() < 0.02 * np.abs(as_tokens).max()
+
+
+def test_what_is_kept_of_a_prompt_changes_nothing(any_model):
+    slot = _own(any_model)
+    plain, named = _prompt(any_model), _prompt(any_model, "Ada Lovelace")
+    first, second = _rows(any_model, 1), _rows(any_model, 2, count=45)
+    for prompt, rows in [
+        (plain, first),
+        (plain, second),  # the prompt is there
+        (named, second),  # another one is
+        (named, second),
+        (plain, first),
+    ]:
+        with slot.take(POSITIONS) as lent:
+            assert lent.prefill(prompt, rows).tobytes() == _logits(any_model, prompt, rows)
+            lent.step(1)
+            lent.step(2)
+    slot.close()
+
+
+def test_a_prompt_that_failed_is_not_taken_for_kept(any_model):
+    slot = _own(any_model)
+    prompt, rows = _prompt(any_model), _rows(any_model, 3)
+    slot.prefill(prompt, rows)
+    with pytest.raises(DecodeError, match="do not fit"):
+        slot.prefill(prompt, _rows(any_model, 4, count=POSITIONS))
+    with pytest.raises(ValueError, match="token ids"):
+        slot.prefill(Prompt(before_audio=prompt.before_audio, after_audio=(-1,)), rows)
+    assert slot.prefill(prompt, rows).tobytes() == _logits(any_model, prompt, rows)
+    slot.close()
+
+
+def test_a_cache_grows_for_a_long_prompt_up_to_its_limit(any_model):
+    slot = _own(any_model, positions=80, most=160)
+    prompt, rows = _prompt(any_model), _rows(any_model, 6)
+    with slot.take(80) as lent:
+        assert (lent.positions, lent.prefill(prompt, rows).tobytes()) == (80, _logits(any_model, prompt, rows))
+    named = _prompt(any_model, "Ada Lovelace, Babbage " * 3)
+    with slot.take(150) as lent:
+        assert (lent.positions, lent.prefill(named, rows).tobytes()) == (150, _logits(any_model, named, rows))
+    with slot.take(70) as lent:
+        assert (lent.positions, lent.prefill(prompt, rows).tobytes()) == (150, _logits(any_model, prompt, rows))
+    with slot.take(1000) as lent:
+        assert lent.positions == 160
+    slot.close()
+
+
+def _decode_all(model, slots, chunks, *, at_once):
+    decoder = Decoder(model, slots)
+    prompt = _prompt(model)
+
+    def decode(number):  # sampled: noise makes the model say nothing else
+        return decoder.decode(prompt, chunks[number], max_tokens=40, temperature=1.5, seed=number).tokens
+
+    with ThreadPoolExecutor(at_once) as threads:
+        return list(threads.map(decode, range(len(chunks))))
+
+
+def test_a_sequence_does_not_notice_the_others(model):
+    """The logits of every step are the same to the last bit, whoever else is there, before and after."""
+    prompt, rows = _prompt(model), _rows(model, 5)
+    slots = _shared(model, 3)
+
+    def trace():
+        with slots.take(POSITIONS) as slot:
+            found = [slot.prefill(prompt, rows)]
+            found += [slot.step(token) for token in range(3, 15)]
+        return b"".join(logits.tobytes() for logits in found)
+
+    alone = trace()
+    over = threading.Event()
+
+    def disturb(seed):
+        turn = 0
+        while not over.is_set():
+            with slots.take(POSITIONS) as slot:
+                slot.prefill(prompt, _rows(model, seed + turn, count=20 + 7 * (turn % 9)))
+                for token in range(turn % 11):
+                    slot.step(token)
+            turn += 1
+        return turn
+
+    with ThreadPoolExecutor(2) as others:
+        turns = [others.submit(disturb, seed) for seed in (100, 200)]
+        traces = {trace() for _ in range(6)}
+        over.set()
+        assert min(turn.result() for turn in turns) > 1
+    assert traces == {alone}
+    slots.close()
+
+
+def test_more_chunks_than_sequences_are_all_decoded_and_always_the_same(model):
+    chunks = [_rows(model, seed, count=30 + 5 * seed) for seed in range(10)]
+    slots = _shared(model, 3)
+    one_by_one = _decode_all(model, slots, chunks, at_once=1)
+    assert len(set(one_by_one)) >= 4
+    for at_once in (2, 3, 6):
+        assert _decode_all(model, slots, chunks, at_once=at_once) == one_by_one
+    slots.close()
+
+
+def test_a_step_that_fails_is_told_to_everybody_who_waits_for_it(model, monkeypatch):
+    slots = _shared(model, 2)
+    prompt = _prompt(model)
+    together = threading.Barrier(2)
+
+    def broken(self, tokens):
+        raise DecodeError("the device is gone")
+
+    def work(seed):
+        with slots.take(POSITIONS) as slot:
+            slot.prefill(prompt, _rows(model, seed))
+            together.wait(timeout=30)
+            with pytest.raises(DecodeError, match="the device is gone"):
+                slot.step(1)
+        return True
+
+    monkeypatch.setattr(Context, "decode_step", broken)
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(work, (1, 2))) == [True, True]
+    monkeypatch.undo()
+    with slots.take(POSITIONS) as slot:
+        assert slot.prefill(prompt, _rows(model, 1)).tobytes() == _logits(model, prompt, _rows(model, 1))
+        slot.step(1)
+    slots.close()
+
+
+def test_libraries_with_one_cache_are_refused():
+    with (
+        Model(load_library("ik-llama-cpp-python"), open_bundle(default_bundle()).llm) as model,
+        pytest.raises(Exception, match="one cache for all"),
+    ):
+        _shared(model, 2)
