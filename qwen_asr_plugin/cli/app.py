@@ -15,9 +15,11 @@ from .check import check
 from .console import show_error
 from .doctor import doctor
 from .model import model_app
+from .mpv import mpv_app
 from .mux import mux
 from .native import native_app
 from .transcribe import transcribe
+from .tune import tune
 
 __all__ = ["app", "run"]
 
@@ -31,15 +33,17 @@ app = typer.Typer(
         "Make subtitles for any media file on this computer with Qwen3-ASR.\n\n"
         "Try it: [bold]qwen-asr-plugin transcribe video.mp4[/bold] writes video.en.srt beside the video.\n\n"
         "Exit status: 0 all well; the code of the error when everything that failed failed for one reason; "
-        "9 for several reasons; 130 after Ctrl-C. docs/errors.md lists the codes."
+        "9 for several reasons; 130 after Ctrl-C or SIGTERM. docs/errors.md lists the codes."
     ),
 )
 app.command()(transcribe)
 app.command()(check)
 app.command()(mux)
 app.command()(doctor)
+app.command()(tune)
 app.add_typer(model_app, name="model")
 app.add_typer(native_app, name="native")
+app.add_typer(mpv_app, name="mpv")
 
 
 def _show_version(wanted: bool) -> None:

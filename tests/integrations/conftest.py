@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sysconfig
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -137,6 +142,7 @@ def elsewhere(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(folder)
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "APPDATA", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.delenv("MPV_HOME", raising=False)
     return folder
 
 
@@ -173,3 +179,137 @@ def documented():
         return [block.strip() for block in re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)]
 
     return find
+
+
+class Mpv:
+    """A real mpv without a window, spoken to through its JSON IPC socket."""
+
+    def __init__(self, home: Path, socket_path: Path, *arguments: str | Path) -> None:
+        self.log = socket_path.with_suffix(".log")
+        options = ("--vo=null", "--ao=null", "--idle=yes", "--msg-level=all=warn,qwen_asr=debug")
+        command = ["mpv", *options, f"--input-ipc-server={socket_path}", *map(str, arguments)]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, env={**os.environ, "MPV_HOME": str(home)}, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        self._socket = socket.socket(socket.AF_UNIX)
+        self.wait(lambda: self._connects(socket_path), "opens its socket")
+        self._stream = self._socket.makefile("rwb")
+
+    def _connects(self, path: Path) -> bool:
+        with contextlib.suppress(OSError):
+            self._socket.connect(str(path))
+            return True
+        return False
+
+    def wait(self, true, what: str, seconds: float = 90.0):
+        """Wait for something; say what it was that did not come."""
+        end = time.monotonic() + seconds
+        while not (value := true()):
+            if time.monotonic() > end or self.process.poll() is not None:
+                raise AssertionError(f"mpv never {what}:\n{self.said}")
+            time.sleep(0.03)
+        return value
+
+    def command(self, *words):
+        """Give a command; return what mpv answers, None where it has none."""
+        self._stream.write(json.dumps({"command": words, "request_id": 1}).encode() + b"\n")
+        self._stream.flush()
+        while True:
+            answer = json.loads(self._stream.readline())
+            if "error" in answer and answer.get("request_id") == 1:
+                return answer.get("data")
+
+    def get(self, name: str):
+        return self.command("get_property", name)
+
+    def set(self, name: str, value) -> None:
+        self.command("set_property", name, value)
+
+    def press(self, key: str) -> None:
+        self.wait(lambda: self.get("time-pos") is not None, "plays")
+        self.command("keypress", key)
+
+    def subtitles(self) -> list[dict]:
+        return [track for track in self.get("track-list") if track["type"] == "sub"]
+
+    def shown(self) -> dict | None:
+        """The subtitle track that is selected as the first one."""
+        return next((track for track in self.subtitles() if track["id"] == self.get("sid")), None)
+
+    def our_track(self, name: str) -> dict | None:
+        """The track that is selected as the first one, where it is ours and its file has such a name."""
+        track = self.shown()
+        ours = track and track.get("title") == "Qwen3-ASR" and track["external-filename"].endswith(name)
+        return track if ours else None
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text(encoding="utf-8")
+
+    def wait_for_words(self, words: str) -> None:
+        self.wait(lambda: words in self.said, f"says {words!r}")
+
+    def work(self) -> list[psutil.Process]:
+        """The processes that are at work for mpv."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError, ValueError, subprocess.TimeoutExpired):
+            self._stream.write(b'{"command": ["quit"]}\n')  # which clears up
+            self._stream.flush()
+            self.process.wait(timeout=5)
+        self._socket.close()
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def mpv_home(tmp_path) -> Path:
+    """A configuration folder of mpv with the script in it."""
+    from qwen_asr_plugin.integrations.mpv import install_script
+
+    install_script(tmp_path / "mpv")
+    return tmp_path / "mpv"
+
+
+@pytest.fixture
+def start_mpv(mpv_home, tmp_path):
+    """Start mpv with files and options; options of the script by their names."""
+    if shutil.which("mpv") is None:
+        pytest.skip("mpv is not installed")
+    started: list[Mpv] = []
+
+    def start(*arguments: str | Path, **options: str) -> Mpv:
+        given = [f"--script-opts-append=qwen-asr-{name}={value}" for name, value in options.items()]
+        started.append(Mpv(mpv_home, tmp_path / f"mpv{len(started)}", *given, *arguments))
+        return started[-1]
+
+    yield start
+    for mpv in started:
+        mpv.close()
+
+
+@pytest.fixture(scope="session")
+def two_rounds(sample_video, make_media, tmp_path_factory) -> Path:
+    """The sample video twice, 110 seconds."""
+    target = tmp_path_factory.mktemp("long") / "long.mp4"
+    return make_media("-stream_loop", "1", "-i", sample_video, "-c", "copy", target)
+
+
+@pytest.fixture
+def film(two_rounds, tmp_path) -> Path:
+    """A longer video in a folder of its own."""
+    return _alone(two_rounds, tmp_path / "films" / "film.mp4")
+
+
+@pytest.fixture
+def clip(talk, tmp_path) -> Path:
+    """A short video in a folder of its own."""
+    return _alone(talk, tmp_path / "clips" / "clip.mp4")
+
+
+def _alone(video: Path, link: Path) -> Path:
+    link.parent.mkdir()
+    link.symlink_to(video)
+    return link
