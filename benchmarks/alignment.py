@@ -247,7 +247,7 @@ def blocks_of(path: pathlib.Path) -> Any:
 
 
 def chunks_of(path: pathlib.Path) -> list[SpeechChunk]:
-    return list(find_chunks(blocks_of(path), start_ms=0, max_seconds=30))
+    return list(filter(None, find_chunks(blocks_of(path), start_ms=0, max_seconds=30)))
 
 
 def plain(word: str) -> str:

@@ -7,6 +7,7 @@ import os
 import queue
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final, final
 
@@ -15,7 +16,14 @@ from qwen_asr_plugin.media.command import CREATION_FLAGS, demuxers
 from qwen_asr_plugin.media.facts import AudioTrack, MediaProbe, describe_media
 from qwen_asr_plugin.media.ffmpeg_binary import FfmpegTools
 from qwen_asr_plugin.media.probe_text import parse_listing
-from subtitle_hooks import MediaEmptyError, MediaFormatError, MediaUnreadableError, NoAudioError, RequestError
+from subtitle_hooks import (
+    CancelledError,
+    MediaEmptyError,
+    MediaFormatError,
+    MediaUnreadableError,
+    NoAudioError,
+    RequestError,
+)
 
 __all__ = ["PIPE_NAME", "PIPE_URL", "PipedMedia"]
 
@@ -40,9 +48,18 @@ class PipedMedia:
         descriptor: Where to read.
         raw_rate_hz: Sampling rate of raw s16le samples; None is a format that says itself what it is.
         raw_channels: Number of interleaved channels of raw samples.
+        cancelled: Asked several times a second whether to stop, also while nothing comes. What is being decoded then
+            ends as if the pipe did; whoever reads it has to ask, too.
     """
 
-    def __init__(self, descriptor: int, *, raw_rate_hz: int | None = None, raw_channels: int = 1) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        *,
+        raw_rate_hz: int | None = None,
+        raw_channels: int = 1,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> None:
         if raw_rate_hz is not None and not 1_000 <= raw_rate_hz <= 768_000:
             raise RequestError(f"{raw_rate_hz} Hz is no sampling rate.", hint="Give samples per second, such as 16000.")
         if not 1 <= raw_channels <= 64:
@@ -50,6 +67,7 @@ class PipedMedia:
         self._descriptor = descriptor
         self._raw_rate_hz = raw_rate_hz
         self._raw_channels = raw_channels
+        self._cancelled = cancelled
         self._waiting: queue.Queue[bytes | OSError] = queue.Queue(_WAITING_READS)
         self._head = bytearray()
         self._at_end = False
@@ -76,6 +94,7 @@ class PipedMedia:
             MediaFormatError: Not a media format, or one that cannot be read through a pipe.
             MediaUnreadableError: The operating system refuses to read.
             NoAudioError: No audio stream.
+            CancelledError: As asked.
             FfmpegError: ffmpeg does not run.
         """
         self._begin()
@@ -139,6 +158,8 @@ class PipedMedia:
 
     def _next(self) -> bytes | None:
         """Return what comes next, empty at the end, None when nothing came for a moment."""
+        if self._cancelled():
+            raise CancelledError("Stopped as asked.")
         try:
             data = self._waiting.get(timeout=_POLL_S)
         except queue.Empty:
@@ -204,7 +225,7 @@ class PipedMedia:
             while going and not self._at_end and not self._stopped.is_set():
                 data = self._next()
                 going = data is None or _write(sink, data)
-        except MediaUnreadableError:  # ffmpeg gets an end, and finds the media cut off
+        except (MediaUnreadableError, CancelledError):  # ffmpeg gets an end, and finds the media cut off
             return
         finally:
             _close(sink)
