@@ -64,7 +64,9 @@ def main() -> int:
         parts = ", ".join(f"{name} {value / 60:.0f} min" for name, value in seconds.items())
         print(f"{total_ms / 3_600_000:.2f} h: {parts}\n", flush=True)
         spans = [
-            span for chunk in filter(None, find_chunks(blocks_of(media), start_ms=0, max_seconds=longest)) for span in chunk.spans
+            span
+            for chunk in filter(None, find_chunks(blocks_of(media), start_ms=0, max_seconds=longest))
+            for span in chunk.spans
         ]
         good, rows = True, []
         for check in ("no", "yes"):

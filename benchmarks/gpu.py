@@ -6,9 +6,10 @@
     python -m benchmarks.gpu --library built --encoders cpu:int8,cuda:fp16
     python -m benchmarks.gpu --device cpu --lanes 1x16,4x4,16x1          # lanes x threads on the processor
 
-Speed: random weights of the 0.6B shape (made once, 4 GB in --cache), audio in chunks of 30 s, 4.5 tokens a second. Every
-configuration runs in a process of its own: once to warm up, then --rounds times. "8 own" are eight KV caches in eight
-threads instead of eight shared lanes. "decoder" lines leave the encoder out.
+Speed: random weights of the 0.6B shape (made once, 4 GB in --cache), audio in chunks of 30 s, 4.5 tokens a second.
+Every configuration runs in a process of its own: once to warm up, then --rounds times. 8own are eight KV caches in
+eight threads instead of eight shared lanes. Lines with "decoder" leave the encoder out. "prefill/s" is that of one
+lane, waiting for the others included; "tokens/s" that of all.
 
 Sameness: the bundled model on real clips, three times through eight shared lanes, once through one lane, once on the
 processor. The three must agree to the last bit, or the status is 1; the others may differ in a word, which is counted.
@@ -20,13 +21,14 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import queue
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +41,16 @@ from benchmarks.speed.speech import join_clips, read_wave
 from qwen_asr_model import synthesize
 from qwen_asr_native import list_devices, load_library
 from qwen_asr_plugin.audio import find_chunks
+from qwen_asr_plugin.engine.decoder import Decoder
 from qwen_asr_plugin.engine.lanes import LanePool
+from qwen_asr_plugin.engine.loop_guard import token_budget
 from qwen_asr_plugin.engine.prompt import SpecialTokens, build_prompt
-from qwen_asr_plugin.engine.recognizer import LoadedModel, load_model
+from qwen_asr_plugin.engine.recognition import WorkTimes
+from qwen_asr_plugin.engine.recognizer import LoadedModel, SpokenText, load_model
 from qwen_asr_plugin.options import EngineOptions
 
 RATE = 16000
+ROWS_PER_SECOND = fixed_work.ROWS_PER_SECOND
 CHUNK_SECONDS = 30
 TOKENS_PER_SECOND = 4.5
 QUANTS = ("f16", "q8_0", "q4_0")
@@ -69,7 +75,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--limit", type=float, default=120, help="seconds for a configuration (default: %(default)s)")
     parser.add_argument("--model", type=Path, help="another bundle than the synthetic one")
-    parser.add_argument("--speech", type=Path, help="folder of clips (default: the sample video)")
+    parser.add_argument("--speech", type=Path, help="folder of WAV clips, 16 kHz mono (default: the sample video)")
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "qwen-asr-gpu-benchmark")
     parser.add_argument("--json", type=Path, help="write every figure to this file, too")
     parser.add_argument("--job", help=argparse.SUPPRESS)
@@ -116,8 +122,7 @@ def _measure_speed(arguments: argparse.Namespace) -> list[Job]:
         for encoder in arguments.encoders.split(","):
             for lanes in arguments.lanes.split(","):
                 job = _job(arguments, "speed", lanes, model=str(model), quant=quant, encoder=encoder, media=str(speech))
-                job |= {"rounds": arguments.rounds, "fixed": model.name.startswith("0.6B")}
-                result = job | _run(job, arguments.limit)
+                result = job | _run(job | {"rounds": arguments.rounds}, arguments.limit)
                 found.append(result)
                 what = "decoder" if encoder == "none" else f"encoder {encoder}"
                 rows.append((f"{quant}, {what}, {lanes} lanes", *_figures(result)))
@@ -177,78 +182,88 @@ def _load(job: Mapping[str, Any], *, aligner: bool) -> LoadedModel:
 
 
 def _speed(job: Job) -> Job:
-    if job["fixed"]:
-        fixed_work.apply(fixed_work.tokens_at(TOKENS_PER_SECOND))
     samples = read_wave(Path(job["media"]))
     free = _free_memory(job)
     model = _load(job, aligner=False)
+    if model.bundle.name.startswith("synthetic"):  # random weights never end a text
+        fixed_work.apply(fixed_work.tokens_at(TOKENS_PER_SECOND))
     length = int(min(CHUNK_SECONDS, model.max_chunk_seconds) * RATE)
     pieces = [samples[at : at + length] for at in range(0, len(samples), length)]
-    runs: list[Job] = []
-    with_encoder = job["encoder"] != "none"
-    pool = LanePool(model)
+    lanes = _DecoderLanes(model, pieces) if job["encoder"] == "none" else _Lanes(model, pieces)
     try:
-        rows = None if with_encoder else [model.encoder.encode(piece) for piece in pieces]
-        for _ in range(job["rounds"] + 1):
-            runs.append(_whole(pool, pieces) if rows is None else _decoder_only(model, rows))
+        runs = [_timed(lanes) for _ in range(job["rounds"] + 1)][1:]  # the first one warms up
         left = _free_memory(job)
     finally:
-        pool.close()
-    runs = runs[1:] or runs  # the first one warms up
+        lanes.close()
+    times = runs[0][1]
     return {
         "audio": len(samples) / RATE,
-        "wall": [run["wall"] for run in runs],
-        "tokens": runs[0]["tokens"],
-        "encoder_seconds": statistics.median(run["encoder"] for run in runs),
-        "prefill_rate": statistics.median(run["prefill_rate"] for run in runs),
+        "wall": [wall for wall, _ in runs],
+        "tokens": times.generation_tokens,
+        "encoder_seconds": times.encoder_seconds,
+        "prefill_rate": times.prefill_tokens / times.prefill_seconds,
         "load_seconds": model.load_seconds,
         "memory_mb": None if free is None or left is None else (free - left) / 2**20,
     }
 
 
-def _whole(pool: LanePool, pieces: Sequence[Samples]) -> Job:
+class _Lanes:
+    """The engine's own lanes."""
+
+    def __init__(self, model: LoadedModel, pieces: Sequence[Samples]) -> None:
+        self._pool = LanePool(model)
+        self._pieces = pieces
+
+    def work(self) -> list[WorkTimes]:
+        def submit(piece: Samples) -> Future[SpokenText]:
+            return self._pool.submit(piece, context="", language="en", align=False, cancelled=lambda: False)
+
+        return [future.result().times for future in [submit(piece) for piece in self._pieces]]
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class _DecoderLanes:
+    """The same without the encoder, whose rows are made beforehand."""
+
+    def __init__(self, model: LoadedModel, pieces: Sequence[Samples]) -> None:
+        self._model = model
+        self._rows = [model.encoder.encode(piece) for piece in pieces]
+        self._prompt = build_prompt(model.decoder, SpecialTokens.of(model.decoder), language="en")
+        self._slots = [model.slots() for _ in range(model.lanes)]
+        self._free: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
+        for slots in self._slots:
+            self._free.put(Decoder(model.decoder, slots))
+
+    def work(self) -> list[WorkTimes]:
+        with ThreadPoolExecutor(self._model.lanes) as threads:
+            return list(threads.map(self._one, self._rows))
+
+    def _one(self, rows: Samples) -> WorkTimes:
+        decoder = self._free.get()
+        try:
+            decoded = decoder.decode(self._prompt, rows, max_tokens=token_budget(len(rows) / ROWS_PER_SECOND))
+        finally:
+            self._free.put(decoder)
+        return WorkTimes(
+            prefill_seconds=decoded.prefill_seconds,
+            generation_seconds=decoded.generation_seconds,
+            prefill_tokens=decoded.prefill_tokens,
+            generation_tokens=decoded.generation_tokens,
+        )
+
+    def close(self) -> None:
+        if self._model.shared_slots is None:
+            for slots in self._slots:
+                slots.close()
+        self._model.close()
+
+
+def _timed(lanes: _Lanes | _DecoderLanes) -> tuple[float, WorkTimes]:
     started = time.perf_counter()
-    futures = [
-        pool.submit(piece, context="", language="en", align=False, cancelled=lambda: False) for piece in pieces
-    ]
-    times = [future.result().times for future in futures]
-    wall = time.perf_counter() - started
-    return {
-        "wall": wall,
-        "tokens": sum(t.generation_tokens for t in times),
-        "encoder": sum(t.encoder_seconds for t in times),
-        "prefill_rate": sum(t.prefill_tokens for t in times) / sum(t.prefill_seconds for t in times),
-    }
-
-
-def _decoder_only(model: LoadedModel, rows: Sequence[Samples]) -> Job:
-    from qwen_asr_plugin.engine.decoder import Decoder
-
-    own = model.shared_slots is None
-    slots = [model.slots() for _ in range(model.lanes)]
-    decoders = [Decoder(model.decoder, slot) for slot in slots]
-    prompt = build_prompt(model.decoder, SpecialTokens.of(model.decoder), context="", language="en")
-    pending = list(enumerate(rows))[::-1]
-
-    def lane(decoder: Decoder) -> list[Any]:
-        done = []
-        while pending:
-            number, audio = pending.pop()
-            done.append(decoder.decode(prompt, audio, max_tokens=len(audio), seed=number))
-        return done
-
-    started = time.perf_counter()
-    with ThreadPoolExecutor(model.lanes) as threads:
-        decoded = [one for done in threads.map(lane, decoders) for one in done]
-    wall = time.perf_counter() - started
-    for slot in slots if own else ():
-        slot.close()
-    return {
-        "wall": wall,
-        "tokens": sum(one.generation_tokens for one in decoded),
-        "encoder": 0.0,
-        "prefill_rate": sum(one.prefill_tokens for one in decoded) / sum(one.prefill_seconds for one in decoded),
-    }
+    times = lanes.work()
+    return time.perf_counter() - started, WorkTimes.sum(times)
 
 
 def _free_memory(job: Mapping[str, Any]) -> int | None:
@@ -283,7 +298,10 @@ def _clips(arguments: argparse.Namespace) -> list[str]:
     """One WAV file for each clip."""
     if arguments.speech is None:
         return [str(join_clips(None, 60, arguments.cache / "sample.wav").path)]
-    return [str(path) for path in sorted(arguments.speech.glob("*.wav"))]
+    found = [str(path) for path in sorted(arguments.speech.glob("*.wav"))]
+    if not found:
+        raise SystemExit(f"There are no .wav files in {arguments.speech}.")
+    return found
 
 
 def _same(job: Job) -> Job:

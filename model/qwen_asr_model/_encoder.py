@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._onnx_file import Array, Graph, Weight
-from ._precisions import Float, Int4, Int8, Precision
+from ._precisions import Int8, Precision
 from .checkpoint import AUDIO_PREFIX, Checkpoint
 from .config import AudioConfig
 
@@ -42,10 +42,8 @@ def write_frontend(checkpoint: Checkpoint, precision: Precision, file: Path) -> 
     """
     config = checkpoint.config.audio
     graph = Graph("qwen3_asr_encoder_frontend")
-    if isinstance(precision, Int4):
-        rows = _sliced_stem(graph, checkpoint, precision)
-    elif isinstance(precision, Int8):
-        rows = _gathered_stem(graph, checkpoint, precision)
+    if isinstance(precision, Int8):
+        rows = _integer_stem(graph, checkpoint, precision)
     else:
         rows = _float_stem(graph, checkpoint, precision)
     table = graph.constant("positions", sinusoids(config.chunk_rows, config.d_model))
@@ -131,7 +129,7 @@ def _float_stem(graph: Graph, checkpoint: Checkpoint, precision: Precision) -> s
     return _conv_out(graph, precision, x, config, _conv_out_weight(checkpoint))
 
 
-def _gathered_stem(graph: Graph, checkpoint: Checkpoint, precision: Int8) -> str:
+def _integer_stem(graph: Graph, checkpoint: Checkpoint, precision: Int8) -> str:
     """Convolutions as matrix products over 3x3 patches.
 
     Between two of them the positions are one flat axis, frame by frame and channels last, as the last product wants
@@ -141,7 +139,7 @@ def _gathered_stem(graph: Graph, checkpoint: Checkpoint, precision: Int8) -> str
     config = checkpoint.config.audio
     channels, frames, bins = config.conv_channels, -(-config.chunk_frames // 2), -(-config.n_mels // 2)
     length = _halved(graph, graph.node("Shape", ["chunk_mel"], start=2, end=3))
-    x = precision.gelu(graph, _first_convolution_flat(graph, checkpoint, bins))
+    x = precision.gelu(graph, _first_convolution(graph, checkpoint, bins))
     for number in (2, 3):
         name = f"conv2d{number}"
         kernel = _weight(checkpoint, f"{name}.weight", channels, channels, 3, 3)
@@ -160,7 +158,7 @@ def _gathered_stem(graph: Graph, checkpoint: Checkpoint, precision: Int8) -> str
     return _conv_out(graph, precision, x, config, reordered)
 
 
-def _first_convolution_flat(graph: Graph, checkpoint: Checkpoint, bins: int) -> str:
+def _first_convolution(graph: Graph, checkpoint: Checkpoint, bins: int) -> str:
     """The convolution over the mel bins, in float32: nine inputs are too few to gain anything by integers.
 
     The bias is a tenth input that is always one: added apart, it would be a pass over the largest tensor of all, and
@@ -170,65 +168,32 @@ def _first_convolution_flat(graph: Graph, checkpoint: Checkpoint, bins: int) -> 
     kernel = _weight(checkpoint, "conv2d1.weight", channels, 1, 3, 3)
     bias = _weight(checkpoint, "conv2d1.bias", channels)
     zero, one = (graph.constant(name, np.array(v, np.float32)) for name, v in (("zero", 0), ("one", 1)))
-    mel = graph.node("Unsqueeze", [graph.node("Transpose", ["chunk_mel"], perm=[0, 2, 1]), _integers(graph, 3)])
-    patches = graph.node("Reshape", [_unfold(graph, mel, zero), _integers(graph, 0, -1, 9)])
+    mel = graph.node("Transpose", ["chunk_mel"], perm=[0, 2, 1])
+    mel = graph.node(
+        "Unsqueeze", [graph.node("Pad", [mel, _integers(graph, 0, 1, 1, 0, 1, 1), zero]), _integers(graph, 3)]
+    )
+    # Tap k starts at k and ends 2 - k before the end, so that all taps have ceil(length / 2) positions.
+    ends = (-2, -1, _END)
+    axes, steps = _integers(graph, 1, 2), _integers(graph, 2, 2)
+    taps = [
+        graph.node("Slice", [mel, _integers(graph, j, i), _integers(graph, ends[j], ends[i]), axes, steps])
+        for i in range(3)
+        for j in range(3)
+    ]
+    patches = graph.node("Reshape", [graph.node("Concat", taps, axis=3), _integers(graph, 0, -1, 9)])
     patches = graph.node("Pad", [patches, _integers(graph, 0, 0, 0, 0, 0, 1), one])
     patches = graph.node("Pad", [patches, _integers(graph, 0, 1, 0, 0, bins, 0), zero])
 
     def matrix() -> Array:
-        by_frame = kernel.load().transpose(0, 1, 3, 2)
-        return np.concatenate([_unfold_kernel(by_frame).T, bias.load()[None]])
+        return np.concatenate([_unfold_kernel(kernel.load()).T, bias.load()[None]])
 
     return graph.node("MatMul", [patches, graph.store("conv2d1.weight", np.float32, (10, channels), matrix)])
-
-
-def _sliced_stem(graph: Graph, checkpoint: Checkpoint, precision: Int4) -> str:
-    """Convolutions as matrix products over patches cut out by slices: the form in which the bundled model was made."""
-    config = checkpoint.config.audio
-    channels, bins = config.conv_channels, config.conv_bins
-    x = precision.gelu(graph, _first_convolution(graph, checkpoint))
-    for number in (2, 3):
-        name = f"conv2d{number}"
-        kernel = _weight(checkpoint, f"{name}.weight", channels, channels, 3, 3)
-        matrix = kernel.map(_unfold_kernel, (channels, 9 * channels))
-        bias = _weight(checkpoint, f"{name}.bias", channels)
-        x = precision.gelu(graph, precision.patches(graph, x, name, matrix, bias, partial(_unfold, graph)))
-    x = graph.node("Transpose", [x], perm=[0, 2, 1, 3])
-    # The official order of the features is channel-major, here it is bin-major: reorder the matrix instead.
-    weight = _conv_out_weight(checkpoint)
-    reordered = weight.map(lambda w: w.reshape(-1, channels, bins).transpose(0, 2, 1).reshape(len(w), -1), weight.shape)
-    return _conv_out(graph, precision, x, config, reordered)
-
-
-def _first_convolution(graph: Graph, checkpoint: Checkpoint) -> str:
-    """The convolution over the mel bins, in float32: nine inputs are too few to gain anything by integers."""
-    channels = checkpoint.config.audio.conv_channels
-    kernel = _weight(checkpoint, "conv2d1.weight", channels, 1, 3, 3)
-    mel = graph.node("Unsqueeze", ["chunk_mel", _integers(graph, 3)])
-    patches = _unfold(graph, mel, graph.constant("zero", np.zeros((), np.float32)))
-    matrix = kernel.map(_unfold_kernel, (channels, 9))
-    return Float(np.float32).linear(graph, patches, "conv2d1", matrix, _weight(checkpoint, "conv2d1.bias", channels))
 
 
 def _unfold_kernel(kernel: Array) -> Array:
     """``[out, in, bin, frame] -> [out, (bin, frame, in)]``, the order of the taps in a patch."""
     unfolded: Array = kernel.transpose(0, 2, 3, 1).reshape(len(kernel), -1)
     return unfolded
-
-
-def _unfold(graph: Graph, x: str, padding: str) -> str:
-    """Cut out the 3x3 patches of stride 2, padding 1: ``[n, a, b, c] -> [n, a/2, b/2, 9c]``."""
-    around = graph.constant("around", np.array([0, 1, 1, 0, 0, 1, 1, 0], np.int64))
-    padded = graph.node("Pad", [x, around, padding])
-    # Tap k starts at k and ends 2 - k before the end, so that all taps have ceil(length / 2) positions.
-    ends = (-2, -1, _END)
-    axes, steps = _integers(graph, 1, 2), _integers(graph, 2, 2)
-    taps = [
-        graph.node("Slice", [padded, _integers(graph, i, j), _integers(graph, ends[i], ends[j]), axes, steps])
-        for i in range(3)
-        for j in range(3)
-    ]
-    return graph.node("Concat", taps, axis=3)
 
 
 def _taps(frames: int, bins: int) -> npt.NDArray[np.int32]:

@@ -48,15 +48,18 @@ class _Lane:
         rows = self._encoder.encode(samples)
         encoded = time.perf_counter()
         positions = len(self._prompt) + len(rows)
+        times: list[float] = []
+
+        def answer(logits: npt.NDArray[np.float32]) -> int | None:
+            times.append(time.perf_counter())
+            return int(np.argmax(logits)) if len(times) <= tokens else None
+
         with self._slots.take(positions + tokens) as slot:
-            logits = slot.prefill(self._prompt, rows)
-            prefilled = time.perf_counter()
-            for _ in range(tokens):
-                logits = slot.step(int(np.argmax(logits)))
+            slot.generate(self._prompt, rows, answer)
         return WorkTimes(
             encoder_seconds=encoded - started,
-            prefill_seconds=prefilled - encoded,
-            generation_seconds=time.perf_counter() - prefilled,
+            prefill_seconds=times[0] - encoded,
+            generation_seconds=times[-1] - times[0],
             prefill_tokens=positions,
             generation_tokens=tokens,
         )

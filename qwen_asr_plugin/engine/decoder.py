@@ -78,26 +78,30 @@ class Decoder:
             cancelled: Asked before every token; True ends the attempt with what there is.
         """
         filled = len(prompt) + len(audio)
-        with self._slots.take(filled + max_tokens) as slot:
-            started = time.perf_counter()
-            logits = slot.prefill(prompt, audio)
-            prefilled = time.perf_counter()
+        choose = _Sampler(temperature, seed) if temperature > 0 else _greedy
+        tokens: list[int] = []
+        generated = 0
+        looped = True
+        prefilled = 0.0
 
-            choose = _Sampler(temperature, seed) if temperature > 0 else _greedy
-            tokens: list[int] = []
-            generated = 0
-            looped = True
-            for _ in range(min(max_tokens, slot.positions - filled)):
-                token = choose(logits)
-                generated += 1
-                if token in self.special.stops or cancelled():
-                    looped = False
-                    break
-                tokens.append(token)
-                if repeated := loop_length(tokens):
-                    del tokens[-repeated:]
-                    break
-                logits = slot.step(token)
+        def answer(logits: npt.NDArray[np.float32]) -> int | None:
+            nonlocal generated, looped, prefilled
+            prefilled = prefilled or time.perf_counter()
+            token = choose(logits)
+            generated += 1
+            if token in self.special.stops or cancelled():
+                looped = False
+                return None
+            tokens.append(token)
+            if repeated := loop_length(tokens):
+                del tokens[-repeated:]
+                return None
+            return token if generated < most else None
+
+        with self._slots.take(filled + max_tokens) as slot:
+            most = min(max_tokens, slot.positions - filled)
+            started = time.perf_counter()
+            slot.generate(prompt, audio, answer)
         return Decoded(
             tokens=tuple(tokens),
             looped=looped,

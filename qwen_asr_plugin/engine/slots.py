@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
@@ -24,6 +26,8 @@ __all__ = ["OwnSlot", "SharedSlots", "Slot", "Slots"]
 Float32 = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[int]], Float32]
 """Looks up the rows ``[n, width]`` of token ids in the model's own table."""
+Answer = Callable[[Float32], int | None]
+"""Gets the logits ``[vocab]`` after what there is and returns the token to append, None to stop."""
 
 _UBATCH_CPU: Final = 128
 """Rows computed at once: more is not faster on a CPU and costs memory in every lane."""
@@ -38,11 +42,15 @@ class Slot(Protocol):
 
     positions: int
 
-    def prefill(self, prompt: Prompt, audio: Float32) -> Float32:
-        """Fill the sequence with prompt and audio rows ``[rows, width]``; return the logits after them, ``[vocab]``."""
+    def generate(self, prompt: Prompt, audio: Float32, answer: Answer) -> None:
+        """Fill the sequence with prompt and audio rows ``[rows, width]``, then append what `answer` wants.
 
-    def step(self, token: int) -> Float32:
-        """Append one token and return the logits after it, ``[vocab]``."""
+        Args:
+            prompt: Token ids around the audio.
+            audio: Encoder rows, float32 ``[rows, width]``.
+            answer: Called after the prompt and after every token, perhaps in another thread. What it raises ends this
+                and is raised here.
+        """
 
 
 class Slots(Protocol):
@@ -110,15 +118,14 @@ class OwnSlot:
         self._sequence = self._sequence or self._new_sequence()
         yield self
 
-    def prefill(self, prompt: Prompt, audio: Float32) -> Float32:
-        """See `Slot.prefill`."""
-        return self._lent().fill(prompt, audio, self._embed)
-
-    def step(self, token: int) -> Float32:
-        """See `Slot.step`."""
-        context = self._lent().context
-        context.decode_tokens((token,), context.length(), logits=True)
-        return context.logits()
+    def generate(self, prompt: Prompt, audio: Float32, answer: Answer) -> None:
+        """See `Slot.generate`."""
+        sequence = self._lent()
+        context = sequence.context
+        logits = sequence.fill(prompt, audio, self._embed)
+        while (token := answer(logits)) is not None:
+            context.decode_tokens((token,), context.length(), logits=True)
+            logits = context.logits()
 
     def rest(self) -> None:
         """Free a large KV cache on a CPU until the next chunk, so that others can use its memory meanwhile.
@@ -146,6 +153,20 @@ class OwnSlot:
         return _Sequence(context, 0, self.positions)
 
 
+@dataclass(eq=False, kw_only=True)
+class _Member:
+    """A chunk that is decoded together with others."""
+
+    sequence: _Sequence
+    prompt: Prompt
+    audio: Float32
+    answer: Answer
+    token: int = _NO_TOKEN
+    over: bool = False
+    error: Exception | None = None
+    woken: threading.Event = field(default_factory=threading.Event)
+
+
 class SharedSlots:
     """Several sequences over one context, whose steps are computed together: one pass over the weights for all.
 
@@ -153,6 +174,9 @@ class SharedSlots:
     not depend on when that happens, or the same file would give different texts. So every step has the same shape:
     a row for every sequence, those without a token get any, which is forgotten at once; each sequence has a cache of
     its own; and one more sequence is always full, so that attention always runs over the same number of positions.
+
+    One thread at a time does the work of all, prompts and answers included, until its own chunk is over; then it
+    appoints another one. To wake every thread for every token would take longer than the GPU needs for it.
 
     Args:
         model: The loaded GGUF, on a GPU.
@@ -183,10 +207,10 @@ class SharedSlots:
         self._free: queue.SimpleQueue[_Sequence] = queue.SimpleQueue()
         for number in range(sequences):
             self._free.put(_Sequence(self._context, number, positions))
-        self._turn = threading.Condition()
-        self._generating: set[int] = set()
-        self._tokens: dict[int, int] = {}
-        self._answers: dict[int, Float32 | Exception] = {}
+        self._lock = threading.Lock()
+        self._led = False
+        self._arrived: deque[_Member] = deque()
+        self._generating: dict[int, _Member] = {}
 
     @contextlib.contextmanager
     def take(self, positions: int) -> Iterator[Slot]:
@@ -196,9 +220,6 @@ class SharedSlots:
         try:
             yield _SharedSlot(self, sequence)
         finally:
-            with self._turn:
-                self._generating.discard(sequence.number)
-                self._step_if_complete()
             self._free.put(sequence)
 
     def rest(self) -> None:
@@ -208,41 +229,77 @@ class SharedSlots:
         """See `Slots.close`."""
         self._context.close()
 
-    def prefill(self, sequence: _Sequence, prompt: Prompt, audio: Float32) -> Float32:
-        """Fill a sequence while the others wait; from now on their steps wait for its tokens."""
-        with self._turn:
-            logits = sequence.fill(prompt, audio, self._embed)
-            self._generating.add(sequence.number)
-            return logits
+    def generate(self, sequence: _Sequence, prompt: Prompt, audio: Float32, answer: Answer) -> None:
+        """Decode one chunk together with those of other threads, see `Slot.generate`."""
+        member = _Member(sequence=sequence, prompt=prompt, audio=audio, answer=answer)
+        with self._lock:
+            self._arrived.append(member)
+            leads = not self._led
+            self._led = True
+        if not leads:
+            member.woken.wait()
+        if not member.over:
+            self._lead(member)
+        if member.error is not None:
+            raise member.error
 
-    def step(self, sequence: _Sequence, token: int) -> Float32:
-        """Wait until every sequence that generates has a token, and return the logits after this one's."""
-        number = sequence.number
-        with self._turn:
-            self._tokens[number] = token
-            self._step_if_complete()
-            self._turn.wait_for(lambda: number in self._answers)
-            answer = self._answers.pop(number)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+    def _lead(self, own: _Member) -> None:
+        """Work for everybody until one's own chunk is over, then let another one go on."""
+        while not own.over:
+            while self._arrived:
+                self._fill(self._arrived.popleft())
+            if self._generating:
+                self._step()
+        with self._lock:
+            heir = next(iter([*self._generating.values(), *self._arrived]), None)
+            self._led = heir is not None
+        if heir is not None:
+            heir.woken.set()
 
-    def _step_if_complete(self) -> None:
-        """With the lock held: compute a step once nobody has to be waited for."""
-        if not self._tokens or len(self._tokens) < len(self._generating):
-            return
+    def _fill(self, member: _Member) -> None:
+        try:
+            logits = member.sequence.fill(member.prompt, member.audio, self._embed)
+        except Exception as error:  # noqa: BLE001 - raised in its own thread
+            self._end(member, error)
+        else:
+            self._answer(member, logits)
+
+    def _step(self) -> None:
+        """Append everybody's token."""
+        members = self._generating
         rows = range(self._full + 1)
         lengths = [self._context.length(row) for row in rows]
+        tokens = [(row, members[row].token if row in members else _NO_TOKEN) for row in rows]
+        waiting = list(members.values())
         try:
-            logits = self._context.decode_step([(row, self._tokens.get(row, _NO_TOKEN)) for row in rows])
+            logits = self._context.decode_step(tokens)
             for row in rows:
-                if row not in self._tokens:
+                if row not in members:
                     self._context.truncate(lengths[row], sequence=row)
-            self._answers.update({row: logits[row] for row in self._tokens})
         except Exception as error:  # noqa: BLE001 - raised in every thread that waits for this step
-            self._answers.update(dict.fromkeys(self._tokens, error))
-        self._tokens.clear()
-        self._turn.notify_all()
+            for member in waiting:
+                self._end(member, error)
+        else:
+            for member in waiting:
+                self._answer(member, logits[member.sequence.number])
+
+    def _answer(self, member: _Member, logits: Float32) -> None:
+        try:
+            token = member.answer(logits)
+        except Exception as error:  # noqa: BLE001 - raised in its own thread
+            self._end(member, error)
+            return
+        if token is None:
+            self._end(member)
+        else:
+            member.token = token
+            self._generating[member.sequence.number] = member
+
+    def _end(self, member: _Member, error: Exception | None = None) -> None:
+        self._generating.pop(member.sequence.number, None)
+        member.error = error
+        member.over = True
+        member.woken.set()
 
 
 class _SharedSlot:
@@ -251,8 +308,5 @@ class _SharedSlot:
         self._sequence = sequence
         self.positions = sequence.positions
 
-    def prefill(self, prompt: Prompt, audio: Float32) -> Float32:
-        return self._slots.prefill(self._sequence, prompt, audio)
-
-    def step(self, token: int) -> Float32:
-        return self._slots.step(self._sequence, token)
+    def generate(self, prompt: Prompt, audio: Float32, answer: Answer) -> None:
+        self._slots.generate(self._sequence, prompt, audio, answer)

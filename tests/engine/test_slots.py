@@ -2,6 +2,7 @@
 """Slots on real weights: what is kept of a prompt, and sequences that share their steps but nothing else."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -69,6 +70,19 @@ def test_tokens_may_go_as_rows_of_the_token_table(any_model):
     assert np.abs(as_rows - as_tokens).max() < 0.02 * np.abs(as_tokens).max()
 
 
+def _generate(slot, prompt, rows, tokens=()):
+    """The logits after the prompt and after each of the tokens, as bytes."""
+    following = iter(tokens)
+    found = []
+
+    def answer(logits):
+        found.append(logits.tobytes())
+        return next(following, None)
+
+    slot.generate(prompt, rows, answer)
+    return found
+
+
 def test_what_is_kept_of_a_prompt_changes_nothing(any_model):
     slot = _own(any_model)
     plain, named = _prompt(any_model), _prompt(any_model, "Ada Lovelace")
@@ -81,21 +95,19 @@ def test_what_is_kept_of_a_prompt_changes_nothing(any_model):
         (plain, first),
     ]:
         with slot.take(POSITIONS) as lent:
-            assert lent.prefill(prompt, rows).tobytes() == _logits(any_model, prompt, rows)
-            lent.step(1)
-            lent.step(2)
+            assert _generate(lent, prompt, rows, (1, 2))[0] == _logits(any_model, prompt, rows)
     slot.close()
 
 
 def test_a_prompt_that_failed_is_not_taken_for_kept(any_model):
     slot = _own(any_model)
     prompt, rows = _prompt(any_model), _rows(any_model, 3)
-    slot.prefill(prompt, rows)
+    _generate(slot, prompt, rows)
     with pytest.raises(DecodeError, match="do not fit"):
-        slot.prefill(prompt, _rows(any_model, 4, count=POSITIONS))
+        _generate(slot, prompt, _rows(any_model, 4, count=POSITIONS))
     with pytest.raises(ValueError, match="token ids"):
-        slot.prefill(Prompt(before_audio=prompt.before_audio, after_audio=(-1,)), rows)
-    assert slot.prefill(prompt, rows).tobytes() == _logits(any_model, prompt, rows)
+        _generate(slot, Prompt(before_audio=prompt.before_audio, after_audio=(-1,)), rows)
+    assert _generate(slot, prompt, rows) == [_logits(any_model, prompt, rows)]
     slot.close()
 
 
@@ -103,12 +115,12 @@ def test_a_cache_grows_for_a_long_prompt_up_to_its_limit(any_model):
     slot = _own(any_model, positions=80, most=160)
     prompt, rows = _prompt(any_model), _rows(any_model, 6)
     with slot.take(80) as lent:
-        assert (lent.positions, lent.prefill(prompt, rows).tobytes()) == (80, _logits(any_model, prompt, rows))
+        assert (lent.positions, _generate(lent, prompt, rows)) == (80, [_logits(any_model, prompt, rows)])
     named = _prompt(any_model, "Ada Lovelace, Babbage " * 3)
     with slot.take(150) as lent:
-        assert (lent.positions, lent.prefill(named, rows).tobytes()) == (150, _logits(any_model, named, rows))
+        assert (lent.positions, _generate(lent, named, rows)) == (150, [_logits(any_model, named, rows)])
     with slot.take(70) as lent:
-        assert (lent.positions, lent.prefill(prompt, rows).tobytes()) == (150, _logits(any_model, prompt, rows))
+        assert (lent.positions, _generate(lent, prompt, rows)) == (150, [_logits(any_model, prompt, rows)])
     with slot.take(1000) as lent:
         assert lent.positions == 160
     slot.close()
@@ -132,9 +144,7 @@ def test_a_sequence_does_not_notice_the_others(model):
 
     def trace():
         with slots.take(POSITIONS) as slot:
-            found = [slot.prefill(prompt, rows)]
-            found += [slot.step(token) for token in range(3, 15)]
-        return b"".join(logits.tobytes() for logits in found)
+            return b"".join(_generate(slot, prompt, rows, range(3, 15)))
 
     alone = trace()
     over = threading.Event()
@@ -143,9 +153,7 @@ def test_a_sequence_does_not_notice_the_others(model):
         turn = 0
         while not over.is_set():
             with slots.take(POSITIONS) as slot:
-                slot.prefill(prompt, _rows(model, seed + turn, count=20 + 7 * (turn % 9)))
-                for token in range(turn % 11):
-                    slot.step(token)
+                _generate(slot, prompt, _rows(model, seed + turn, count=20 + 7 * (turn % 9)), range(turn % 11))
             turn += 1
         return turn
 
@@ -168,29 +176,68 @@ def test_more_chunks_than_sequences_are_all_decoded_and_always_the_same(model):
     slots.close()
 
 
+def _together(slots, work_of, count):
+    """Give each of so many threads a slot, the first a moment before the others."""
+
+    def work(number):
+        time.sleep(0.1 if number else 0)
+        with slots.take(POSITIONS) as slot:
+            return work_of(slot, number)
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(work, range(count)))
+
+
 def test_a_step_that_fails_is_told_to_everybody_who_waits_for_it(model, monkeypatch):
     slots = _shared(model, 2)
     prompt = _prompt(model)
-    together = threading.Barrier(2)
+    failed = []
 
     def broken(self, tokens):
+        failed.append(tokens)
         raise DecodeError("the device is gone")
 
-    def work(seed):
-        with slots.take(POSITIONS) as slot:
-            slot.prefill(prompt, _rows(model, seed))
-            together.wait(timeout=30)
-            with pytest.raises(DecodeError, match="the device is gone"):
-                slot.step(1)
+    def work(slot, number):
+        def answer(logits):
+            time.sleep(0 if number else 0.4)  # the second arrives meanwhile
+            return 1
+
+        with pytest.raises(DecodeError, match="the device is gone"):
+            slot.generate(prompt, _rows(model, number), answer)
         return True
 
     monkeypatch.setattr(Context, "decode_step", broken)
-    with ThreadPoolExecutor(2) as threads:
-        assert list(threads.map(work, (1, 2))) == [True, True]
+    assert _together(slots, work, 2) == [True, True]
+    assert len(failed) == 1
     monkeypatch.undo()
     with slots.take(POSITIONS) as slot:
-        assert slot.prefill(prompt, _rows(model, 1)).tobytes() == _logits(model, prompt, _rows(model, 1))
-        slot.step(1)
+        assert _generate(slot, prompt, _rows(model, 1), (1,))[0] == _logits(model, prompt, _rows(model, 1))
+    slots.close()
+
+
+def test_what_one_answer_raises_is_its_own_affair(model):
+    slots = _shared(model, 3)
+    prompt = _prompt(model)
+    with slots.take(POSITIONS) as slot:
+        alone = _generate(slot, prompt, _rows(model, 7), range(3, 20))
+    seen = []
+
+    def work(slot, number):
+        if number == 1:
+            return _generate(slot, prompt, _rows(model, 7), range(3, 20))
+
+        def answer(logits):
+            seen.append(number)
+            if seen.count(number) == 5:
+                raise ArithmeticError(f"number {number}")
+            time.sleep(0.05)
+            return 2
+
+        with pytest.raises(ArithmeticError, match=f"number {number}"):
+            slot.generate(prompt, _rows(model, number), answer)
+        return number
+
+    assert _together(slots, work, 3) == [0, alone, 2]
     slots.close()
 
 

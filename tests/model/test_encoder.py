@@ -144,7 +144,7 @@ def test_int8_blocks_unpack_to_the_matrix() -> None:
     assert relative_error(restored, matrix) < 0.01
 
 
-def test_int4_keeps_the_first_and_last_products_in_8_bits(whole_bundle: Path, tiny: Checkpoint) -> None:
+def test_int4_keeps_the_first_and_last_products_and_attention_in_8_bits(whole_bundle: Path, tiny: Checkpoint) -> None:
     stored = {}
     for part in ("frontend", "backend"):
         model = onnx.load(whole_bundle / f"qwen3_asr_encoder_{part}.int4.onnx")
@@ -152,30 +152,51 @@ def test_int4_keeps_the_first_and_last_products_in_8_bits(whole_bundle: Path, ti
             if node.op_type == "MatMulNBits":
                 attributes = {a.name: a.i for a in node.attribute}
                 stored[node.input[1].removesuffix(".weight")] = (attributes["bits"], attributes["block_size"])
-    edges = {name for name, kind in stored.items() if kind == (8, 128)}
-    assert edges == {"conv_out", "proj1", "proj2"}
-    inner = [kind for name, kind in stored.items() if name not in edges]
-    # Query, key, value (joined or not), output and the two feed-forward products of every layer.
-    assert len(inner) >= 4 * tiny.config.audio.layers
-    assert set(inner) == {(4, 32)}
+    wide = {name for name, kind in stored.items() if kind[0] == 8}
+    assert {name for name in wide if stored[name] == (8, 128)} == {"conv_out", "proj1", "proj2"}
+    assert all("self_attn" in name for name in wide if stored[name] == (8, 32))  # 96 columns are no whole 128
+    narrow = {f"layers.{layer}.{name}" for layer in range(tiny.config.audio.layers) for name in ("fc1", "fc2")}
+    assert {name for name, kind in stored.items() if kind == (4, 32)} == stored.keys() - wide == narrow
+
+
+def test_int4_scales_are_searched_for() -> None:
+    matrix = np.random.default_rng(5).normal(0, 1, (300, 256)).astype(np.float32)
+    packed, scales = quantise_blocks(matrix, 4, 32)
+    levels = np.stack([packed & 15, packed >> 4], axis=-1).reshape(300, 8, 32).astype(np.float32) - 8
+    found = (levels * scales.reshape(300, 8, 1)).reshape(300, 256)
+    blocks = matrix.reshape(300, 8, 32)
+    largest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2)[..., None], axis=2)
+    plain = np.clip(np.rint(blocks / largest * -8), -8, 7) * largest / -8
+    # Measured: 0.086 and 0.082. In every block at least as good, up to the rounding of the error itself.
+    assert relative_error(found, matrix) < 0.96 * relative_error(plain.reshape(300, 256), matrix)
+    errors = [((way.reshape(blocks.shape) - blocks) ** 2).sum(axis=2) for way in (found, plain)]
+    assert (errors[0] <= errors[1] * 1.0001).all()
+    again = quantise_blocks(matrix, 4, 32)
+    assert np.array_equal(again[0], packed)
+    assert np.array_equal(again[1], scales)
 
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("sizes", [{}, {"d_model": 256, "heads": 4, "layers": 8, "ffn_dim": 1024}])
-def test_int8_stays_close_whatever_the_weights(
+def test_quantised_encoders_stay_close_whatever_the_weights(
     tmp_path: Path, tools: SimpleNamespace, tiny: Checkpoint, seed: int, sizes: dict[str, int]
 ) -> None:
     checkpoint = synthetic_checkpoint(replace(tiny.config, audio=replace(tiny.config.audio, **sizes)), seed=seed)
     mel = mel_chunks(3, 100)
     outputs = {}
-    for name in ("fp32", "int8"):
+    for name in ("fp32", "int8", "int4"):
         front, back = tmp_path / f"{name}.front.onnx", tmp_path / f"{name}.back.onnx"
         write_frontend(checkpoint, make_precision(name), front)
         write_backend(checkpoint, make_precision(name), back)
         rows = np.concatenate([tools.run_onnx(front, chunk_mel=mel[i : i + 1])[0] for i in range(3)])
         outputs[name] = tools.run_onnx(back, hidden_states=rows[None]).ravel()
-    found, wanted = outputs["int8"], outputs["fp32"]
-    assert found @ wanted / np.linalg.norm(found) / np.linalg.norm(wanted) >= 0.999
+
+    def cosine(name: str) -> float:
+        a, b = outputs[name], outputs["fp32"]
+        return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+    assert cosine("int8") >= 0.999
+    assert cosine("int4") >= 0.98
 
 
 def test_a_file_beyond_protobuf_is_refused_before_anything_is_written(
