@@ -43,6 +43,8 @@ __all__ = ["BACKEND_NAME", "generate", "media_info"]
 
 BACKEND_NAME = "qwen-asr"
 _LOST_AFTER: Final = 3
+_FIRST_SECONDS: Final = 10.0
+"""Longest first chunk of a pass: somebody may be waiting for its cues, and it costs no words (docs/performance.md)."""
 
 
 def media_info(request: SubtitleRequest) -> MediaInfo:
@@ -216,7 +218,7 @@ class _Job:
                 self._counted(blocks, begin_ms, meter),
                 start_ms=begin_ms,
                 max_seconds=engine.info.max_chunk_seconds,
-                first_seconds=part.first_seconds,
+                first_seconds=_FIRST_SECONDS,
             )
             for recognition in engine.recognize(
                 meter.watch(chunks),

@@ -26,8 +26,6 @@ _LOOK_AHEAD_MS: Final = 1000
 _TOO_NEAR_MS: Final = 8000
 """A place this near to the start is not worth a second pass, and leaves that too little room for its cues."""
 
-_FIRST_SECONDS: Final = 10.0
-"""Longest first chunk: less to wait for, and still context enough for whole sentences."""
 
 _TAIL_MS: Final = 2000
 """Cues of the second pass that end so near to the first pass wait until it is known how many they are."""
@@ -49,11 +47,6 @@ class Pass:
     start_ms: int
     duration_ms: int | None
     place_ms: int | None = None
-
-    @property
-    def first_seconds(self) -> float | None:
-        """Longest first chunk where somebody waits for its cues; None where nobody does."""
-        return None if self.place_ms is None else _FIRST_SECONDS
 
     def begin(self, blocks: Iterable[Samples], start_ms: int) -> tuple[int, Iterator[Samples]]:
         """Leave out what comes before the quiet place.
