@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX sig
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reaches pipes through /proc")
 
 OPTIONS = EngineOptions(lanes=2, threads=2)
-SILENCE = 2.0
+SILENCE = 4.0  # a busy machine can keep a healthy worker from the processor for two seconds
 
 
 @pytest.fixture

@@ -6,7 +6,11 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
+import shutil
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -301,6 +305,27 @@ def within() -> Callable[[float], AbstractContextManager[None]]:
         assert time.monotonic() - started < seconds
 
     return limit
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Callable[[int], AbstractContextManager[Path]]:
+    """A disk of its own with room for some bytes, for a block; skips where none can be mounted."""
+    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("mounting a small disk needs Linux, root and the program mount")
+
+    @contextmanager
+    def disk(size: int) -> Iterator[Path]:
+        folder = tmp_path / "disk"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mounting is not allowed here")
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", folder], check=True)
+
+    return disk
 
 
 def _clip(file: Path) -> np.ndarray:

@@ -424,17 +424,8 @@ def test_a_disk_that_gets_full_on_the_way(server, target, tmp_path):
     assert server.total_sent() - before == len(FILE) - 65536
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux" or not hasattr(os, "geteuid") or os.geteuid() != 0,
-    reason="needs root to mount a small disk",
-)
-def test_a_small_disk(server, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", disk], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("mounting is not allowed here")
-    try:
+def test_a_small_disk(server, small_disk):
+    with small_disk(40 << 20) as disk:
         url = server.add("/f", FILE * 20)
         (disk / "filler").write_bytes(b"\0" * (8 << 20))
         fetch_into = disk / "model.bin"
@@ -453,8 +444,6 @@ def test_a_small_disk(server, tmp_path):
         fetch([url], fetch_into, settings=QUICK)
         assert fetch_into.read_bytes() == FILE * 20
         assert server.requests[-1][1]["Range"] == f"bytes={kept}-"
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 @pytest.mark.skipif(sys.platform == "win32" or (hasattr(os, "geteuid") and os.geteuid() == 0), reason="root may write")
