@@ -26,6 +26,7 @@ from .choices import apply_choice
 from .decoder import Decoder
 from .encoder import Encoder, check_width, encoded_rows
 from .loop_guard import LADDER, echoes_context, token_budget
+from .memory import give_back_freed_memory
 from .output_text import parse_output
 from .prompt import build_prompt
 from .recognition import AlignedUnit, WorkTimes
@@ -147,6 +148,7 @@ def load_model(options: EngineOptions) -> LoadedModel:
     files = _aligner_files(bundle, options)
     own_encoder = files is not None and not (files.shares_encoder and files.path == bundle.path)
     aligner_encoder = _encoder(files, options, threads_per_lane) if files and own_encoder else None
+    give_back_freed_memory()
 
     def loaded(chosen: EngineOptions, warnings: tuple[str, ...]) -> LoadedModel:
         decoder = _decoder(library, encoder, bundle, chosen)
