@@ -110,6 +110,7 @@ def _turns(command: argparse.ArgumentParser, *, rounds: int) -> None:
 
 
 def _others(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--built", type=Path, metavar="FILE", help="a libllama of `qwen-asr-plugin native build`")
     command.add_argument("--official-python", type=Path, metavar="PYTHON", help="a Python that has qwen-asr and torch")
     command.add_argument("--whisper-weights", type=Path, metavar="FOLDER", help="weights for faster-whisper")
 
@@ -131,6 +132,7 @@ def _settings(given: argparse.Namespace) -> Iterator[Settings]:
             models=models,
             speech=join_clips(given.speech, given.seconds, Path(scratch, "speech.wav")),
             tokens_per_second=given.tokens_per_second,
+            built=_absolute(getattr(given, "built", None)),
             # Not resolved: what a virtual environment is known by is a link.
             official_python=_absolute(getattr(given, "official_python", None)),
             whisper_weights=_absolute(getattr(given, "whisper_weights", None)),

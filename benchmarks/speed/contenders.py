@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class Settings:
         models: The weights in every form.
         speech: The file to recognise.
         tokens_per_second: Tokens to generate per second of that file.
+        built: A libllama that was built for this machine.
         official_python: A Python that has ``qwen-asr``.
         whisper_weights: Folder with weights for ``faster-whisper``.
     """
@@ -38,6 +40,7 @@ class Settings:
     models: Models
     speech: Speech
     tokens_per_second: float
+    built: Path | None = None
     official_python: Path | None = None
     whisper_weights: Path | None = None
     cores: int = field(default_factory=usable_cores)
@@ -91,6 +94,7 @@ def all_contenders(settings: Settings) -> list[Contender]:
     listed = [_ours(settings, several, IK, *lanes, groups=("main", "slow"))]
     if cores > 1:
         listed.append(_ours(settings, f"ours-1x{cores}", IK, *one, groups=("main",)))
+    listed.append(_ours_built(settings, f"{several}-built", *lanes, groups=("main",)))
     listed.append(_ours(settings, f"{several}-mainline", MAINLINE, *lanes, groups=("main",)))
     if cores > 1:
         listed.append(_ours(settings, f"ours-1x{cores}-mainline", MAINLINE, *one))
@@ -103,7 +107,8 @@ def all_contenders(settings: Settings) -> list[Contender]:
         _ours(settings, f"{several}-aligner", IK, *lanes, aligner=True, groups=("main",)),
         _ours(settings, f"{several}-mainline-aligner", MAINLINE, *lanes, aligner=True),
         _ancestor(settings, "ancestor", MAINLINE, groups=("main",)),
-        _ancestor(settings, "ancestor-ik", IK),
+        _ancestor(settings, "ancestor-lean", MAINLINE, lean=True, groups=("main",)),
+        _ancestor(settings, "ancestor-lean-ik", IK, lean=True),
         _mtmd(settings, "llama.cpp", repack=True, groups=("main",)),
         _mtmd(settings, "llama.cpp-plain", repack=False),
         _official(settings),
@@ -156,6 +161,15 @@ def _ours(
     return Contender(name=name, title=title, runner="ours", job=job, groups=("ours", *groups))
 
 
+def _ours_built(settings: Settings, name: str, lanes: int, threads: int, *, groups: tuple[str, ...]) -> Contender:
+    plain = _ours(settings, name, str(settings.built), lanes, threads, groups=groups)
+    return dataclasses.replace(
+        plain,
+        title=plain.title.replace(str(settings.built), "libllama built here"),
+        missing="" if settings.built else "not at hand: --built names a libllama of `qwen-asr-plugin native build`",
+    )
+
+
 def _recorded(settings: Settings) -> dict[str, Any]:
     return {
         "media": str(settings.speech.path),
@@ -165,9 +179,25 @@ def _recorded(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _ancestor(settings: Settings, name: str, library: str, *, groups: tuple[str, ...] = ()) -> Contender:
-    job = {**_recorded(settings), "model": str(settings.models.released), "libllama": library}
-    title = f"the ancestor's way in our engine, {library}, 1 lane x {settings.cores}, int4 + q4_k_m"
+def _ancestor(
+    settings: Settings, name: str, library: str, *, lean: bool = False, groups: tuple[str, ...] = ()
+) -> Contender:
+    """As released, it prefills the clip before once more and generates with half of the threads; not so where lean."""
+    generating = settings.cores if lean else max(1, settings.cores // 2)
+    job = {
+        **_recorded(settings),
+        "model": str(settings.models.released),
+        "libllama": library,
+        "memory": not lean,
+        "threads_generating": generating,
+    }
+    how = "no clip prefilled twice" if lean else "as released"
+    threads = (
+        f"{settings.cores} threads, {generating} for tokens"
+        if generating < settings.cores
+        else f"1 lane x {generating}"
+    )
+    title = f"the ancestor's way in our engine, {how}, {library}, {threads}, int4 + q4_k_m"
     return Contender(name=name, title=title, runner="ancestor", job=job, groups=groups)
 
 
