@@ -89,7 +89,7 @@ class ConsoleEvents:
     Args:
         name: File name shown beside the bar.
         show_text: Print every segment on standard output as soon as it is there.
-        quiet: No bar.
+        quiet: No bar, and no message below a warning.
         cancelled: Says whether the user wants to stop.
     """
 
@@ -109,6 +109,7 @@ class ConsoleEvents:
             transient=True,
         )
         self._plain = not quiet and not stderr.is_terminal
+        self._unheard = {"debug", "info"} if quiet else {"debug"}
         self._told = 0
         self._name = name
         self._task: TaskID = self._bar.add_task("", name=name, total=None)
@@ -139,7 +140,7 @@ class ConsoleEvents:
 
     def log(self, level: str, message: str) -> None:
         """Show messages of weight."""
-        if level != "debug":
+        if level not in self._unheard:
             style = {"warning": "yellow", "error": "red"}.get(level, "")
             stderr.print(Text(message, style=style), soft_wrap=True)
 

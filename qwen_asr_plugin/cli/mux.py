@@ -49,7 +49,7 @@ def mux(
     overwrite: Annotated[bool, typer.Option("--overwrite", "--yes", "-y", help="Replace an existing file.")] = False,
     replace_input: Annotated[bool, typer.Option("--replace-input", help="Allow -o to be VIDEO itself.")] = False,
     ffmpeg: Annotated[Path | None, typer.Option(help="Path of the ffmpeg binary.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors and the path written only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors, warnings and the path written only.")] = False,
 ) -> int:
     """Put subtitle files into a copy of a video.
 

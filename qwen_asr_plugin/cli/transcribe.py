@@ -160,7 +160,7 @@ def transcribe(
     events: Annotated[
         bool, typer.Option("--events", help="Print what happens as lines of JSON, for programs that start this one.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors and the paths written only.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors, warnings and the paths written only.")] = False,
 ) -> int:
     """Make subtitles for media files.
 

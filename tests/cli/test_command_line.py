@@ -30,6 +30,15 @@ def test_help_teaches(plugin_cli):
         assert option in done.stdout
 
 
+def test_quiet_leaves_out_what_is_no_warning(plugin_cli, sample_video, tmp_path):
+    note = "The forced aligner of this model leaves much speech without words"
+    for option, said in (("--overwrite", True), ("--quiet", False)):
+        done = plugin_cli("transcribe", sample_video, "-t", "30", "-o", tmp_path / option, option)
+        assert done.returncode == 0, done.stderr
+        assert (note in done.stderr) == said
+        assert said or not done.stderr
+
+
 def test_version(plugin_cli):
     assert re.fullmatch(r"qwen-asr-plugin \d+\.\d+\.\d+\n", plugin_cli("--version").stdout)
 
