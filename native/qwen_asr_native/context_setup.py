@@ -33,7 +33,7 @@ def new_context(
     params = library.functions.context_defaults()
     if separate:
         if not layout.has("kv_unified"):
-            raise ContextError(f"{library.provider} has one cache for all sequences.")
+            raise ContextError(f"{library.title} has one cache for all sequences.")
         n_ctx *= n_seq_max
     params.n_ctx = n_ctx
     params.n_batch = n_batch
@@ -54,7 +54,7 @@ def new_context(
     address = library.functions.new_context(weights, params)
     if not address:
         said = LIBRARY_LOG.since(mark) or "nothing"
-        raise ContextError(f"{library.provider} cannot make a context of {n_ctx} positions. It said: {said}")
+        raise ContextError(f"{library.title} cannot make a context of {n_ctx} positions. It said: {said}")
     functions = library.functions
     settings = {
         "n_ctx": functions.n_ctx(address) >= n_ctx,  # rounded up by some

@@ -112,6 +112,13 @@ class Library:
         """Whether this build can put layers on a GPU of this machine."""
         return bool(self.functions.supports_gpu())
 
+    @property
+    def title(self) -> str:
+        """What to call it: package and version, or the file and its layout where no package brought it."""
+        if self.provider == EXPLICIT:
+            return f"{self.path.name} ({self.layout})"
+        return f"{self.provider} {self.version}".rstrip()
+
     def describe(self) -> str:
         """One line for logs and bug reports."""
         version = f" {self.version}" if self.version else ""

@@ -162,7 +162,7 @@ class Model:
             if count >= 0:
                 return list(tokens[:count])
             if -count <= room:
-                raise TokenError(f"{self.library.provider} cannot tokenize a text of {len(data)} bytes.")
+                raise TokenError(f"{self.library.title} cannot tokenize a text of {len(data)} bytes.")
             room = -count
 
     def piece(self, token: int, *, special: bool = False) -> bytes:
@@ -185,7 +185,7 @@ class Model:
             if length >= 0:
                 return buffer.raw[:length]
             if -length <= room:
-                raise TokenError(f"{self.library.provider} cannot write out token {token}.")
+                raise TokenError(f"{self.library.title} cannot write out token {token}.")
             room = -length
 
     def close(self) -> None:
@@ -228,12 +228,12 @@ class Model:
                 return address
             if _UNKNOWN_ARCHITECTURE in said:
                 raise ArchitectureError(
-                    f"{self.path}: {self.library.provider} {self.library.version} does not know the architecture "
+                    f"{self.path}: {self.library.title} does not know the architecture "
                     f"{self.architecture!r}; it is older than this kind of model. Use a newer library, or convert the "
                     "checkpoint yourself (our GGUF files have the older architecture 'qwen3', which it knows)."
                 )
-            raise ModelLoadError(f"{self.path}: {self.library.provider} cannot load this model. It said: {said}")
-        where = f"{self.path}: {self.library.provider} cannot put this model on {found.device.describe()}"
+            raise ModelLoadError(f"{self.path}: {self.library.title} cannot load this model. It said: {said}")
+        where = f"{self.path}: {self.library.title} cannot put this model on {found.device.describe()}"
         if address:
             buffers = _BUFFER.findall(LIBRARY_LOG.since(mark, _WHOLE_LOG))
             if any(_is_memory_of(found.device, buffer) for buffer in buffers):

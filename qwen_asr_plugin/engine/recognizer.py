@@ -175,7 +175,7 @@ def load_model(options: EngineOptions) -> LoadedModel:
             lanes=cpu_lanes,
             threads_per_lane=threads_per_lane,
             load_seconds=time.perf_counter() - started,
-            library=f"{library.provider} {library.version}",
+            library=library.title,
             configuration=applied.configuration,
             warnings=warnings,
         )

@@ -33,7 +33,9 @@ def test_help_teaches(plugin_cli):
 def test_quiet_leaves_out_what_is_no_warning(plugin_cli, sample_video, tmp_path):
     note = "The forced aligner of this model leaves much speech without words"
     for option, said in (("--overwrite", True), ("--quiet", False)):
-        done = plugin_cli("transcribe", sample_video, "-o", tmp_path / option, option)
+        folder = tmp_path / option
+        folder.mkdir()
+        done = plugin_cli("transcribe", sample_video, "-o", folder, option)
         assert done.returncode == 0, done.stderr
         assert (note in done.stderr) == said
         assert said or not done.stderr

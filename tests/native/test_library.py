@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -216,6 +217,13 @@ def test_no_such_path(tmp_path: Path) -> None:
         load_library(tmp_path)
     with pytest.raises(LibraryNotFoundError, match=r"neither a path nor a provider .*xllamacpp"):
         load_library("llama-cpp")
+
+
+def test_what_to_call_it(library: Library) -> None:
+    assert library.title.startswith(f"{library.provider} ")
+    assert library.version in library.title
+    own = SimpleNamespace(provider="path", path=Path("somewhere", "libllama.so"), layout="ik-0.1.5", version="")
+    assert Library.title.fget(own) == "libllama.so (ik-0.1.5)"  # type: ignore[attr-defined]
 
 
 def test_the_environment_variable_decides(library: Library, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
