@@ -252,6 +252,7 @@ def _list(given: argparse.Namespace) -> int:
         models=Models(shape=SHAPES[0], folder=Path()),
         speech=nothing,
         tokens_per_second=0,
+        built=given.built,
         official_python=given.official_python,
         whisper_weights=given.whisper_weights,
     )

@@ -40,13 +40,12 @@ class _Slot(OwnSlot):
     """A KV cache as the ancestor makes it: of one size, with the default micro-batch and two numbers of threads."""
 
     def __init__(self, model: LoadedModel, threads: int, threads_batch: int) -> None:
-        self._loaded = model.decoder
         self._threads_batch = threads_batch
         super().__init__(model.decoder, model.token_table.rows, positions=_POSITIONS, threads=threads)
 
     def _new_sequence(self) -> Sequence:
         context = Context(
-            self._loaded,
+            self._model,
             n_ctx=_POSITIONS,
             n_batch=_POSITIONS,
             n_ubatch=_UBATCH,
