@@ -19,7 +19,7 @@ __all__ = ["PRECISIONS", "QUANTS", "SHAPES", "Models", "prepare"]
 
 SHAPES = ("0.6B", "1.7B", "tiny")
 PRECISIONS = ("int8", "int4", "fp32")
-QUANTS = ("q4_k", "q4_0", "q8_0")
+QUANTS = ("q4_k", "q4_k_pure", "q4_0", "q8_0")
 CHUNK_SECONDS = 30.0
 
 _FOREIGN = Path(__file__).resolve().parents[2] / "tests" / "model" / "foreign_models.py"

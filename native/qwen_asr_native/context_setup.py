@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 from qwen_asr_native.errors import ContextError, LayoutError
 from qwen_asr_native.library import Library
 from qwen_asr_native.logs import LIBRARY_LOG
 
-__all__ = ["new_context"]
+__all__ = ["KvType", "new_context"]
+
+KvType = Literal["f16", "q8_0"]
+_GGML_TYPES: Final = {"f16": 1, "q8_0": 8}  # enum ggml_type
 
 
 def new_context(
@@ -22,6 +27,7 @@ def new_context(
     n_seq_max: int,
     separate: bool,
     flash_attention: bool | None,
+    kv_type: KvType,
 ) -> int:
     """Make a context of these settings (see `qwen_asr_native.Context`) on a loaded model; returns its address.
 
@@ -48,6 +54,11 @@ def new_context(
         if flash_attention:
             raise ContextError("ik libraries cannot use flash attention with more than one sequence.")
         flash_attention = False
+    if kv_type != "f16":
+        if flash_attention is False:
+            raise ContextError(f"A KV cache of type {kv_type} needs flash attention.")
+        flash_attention = True
+        params.type_k = params.type_v = _GGML_TYPES[kv_type]
     if flash_attention is not None:
         setattr(params, "flash_attn_type" if layout.has("flash_attn_type") else "flash_attn", flash_attention)
     mark = LIBRARY_LOG.mark()

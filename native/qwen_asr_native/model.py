@@ -68,8 +68,8 @@ class Model:
         gpu_layers: Layers to put on that GPU, -1 for all; None is all.
         use_mmap: Map the file instead of reading it, so that processes share the memory. Repacking by ``ik`` libraries
             needs a copy and goes before this.
-        repack: Rearrange quantized weights for the processor while loading. None chooses what is faster: yes with
-            ``ik`` libraries, no with mainline ones.
+        repack: Rearrange quantized weights for the processor while loading, into a copy. None chooses what is faster:
+            yes, unless a GPU has them.
 
     Attributes:
         library: The library it runs with.
@@ -264,7 +264,7 @@ class Model:
             if layers and not found.alone:  # a name it does not know would make it crash
                 params.devices = ctypes.addressof(names)
         else:
-            params.use_extra_bufts = bool(repack)
+            params.use_extra_bufts = found.device.kind == "cpu" if repack is None else repack
             params.devices = ctypes.addressof(addresses)
         return self._functions.load_model(os.fsencode(self.path), params)
 

@@ -38,6 +38,7 @@ _PROMPT_SPARE = 64
 """Positions for the fixed part of the prompt and a forced language."""
 
 _FRAMES_PER_SECOND = 100
+_FLOATS = ("f32", "f16", "bf16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +111,7 @@ class LoadedModel:
             positions=positions,
             most=self.most_positions,
             threads=self.threads_per_lane,
+            exact=self.bundle.quant in _FLOATS,
         )
 
     def close(self) -> None:

@@ -50,10 +50,11 @@ def _shared(model, sequences):
     return SharedSlots(model, _embed(model), positions=POSITIONS, sequences=sequences, threads=1)
 
 
-def _logits(model, prompt, rows):
-    """Computed once, from nothing, without slots."""
+def _logits(model, prompt, rows, *, shared=False):
+    """Computed once, from nothing, without slots; `shared` as shared ones compute, without flash attention."""
     rows = np.concatenate([rows, _embed(model)(prompt.after_audio)])
-    with Context(model, n_ctx=POSITIONS, n_batch=128, n_ubatch=128) as context:
+    flash = False if shared else None
+    with Context(model, n_ctx=POSITIONS, n_batch=128, n_ubatch=128, flash_attention=flash) as context:
         context.decode_tokens(prompt.before_audio, 0, logits=False)
         context.decode_embeddings(rows, len(prompt.before_audio), logits=True)
         return context.logits().tobytes()
@@ -68,6 +69,19 @@ def test_tokens_may_go_as_rows_of_the_token_table(any_model):
         as_tokens = context.logits()
     as_rows = np.frombuffer(_logits(any_model, prompt, rows), np.float32)
     assert np.abs(as_rows - as_tokens).max() < 0.02 * np.abs(as_tokens).max()
+
+
+def test_large_caches_have_eight_bits_where_that_is_faster(any_model):
+    prompt, rows = _prompt(any_model), _rows(any_model, 7)
+    large = (40 << 20) // any_model.kv_bytes_per_position
+    found = {}
+    for exact in (False, True):
+        slot = OwnSlot(any_model, _embed(any_model), positions=large, threads=1, exact=exact)
+        with slot.take(large) as taken:
+            found[exact] = np.array([np.frombuffer(one, np.float32) for one in _generate(taken, prompt, rows, [5, 6])])
+        slot.close()
+    assert (found[False] != found[True]).any() == (any_model.library.verdict.family == "ik")
+    assert np.abs(found[False] - found[True]).max() < 0.03 * np.abs(found[True]).max()
 
 
 def _generate(slot, prompt, rows, tokens=()):
@@ -211,7 +225,7 @@ def test_a_step_that_fails_is_told_to_everybody_who_waits_for_it(model, monkeypa
     assert len(failed) == 1
     monkeypatch.undo()
     with slots.take(POSITIONS) as slot:
-        assert _generate(slot, prompt, _rows(model, 1), (1,))[0] == _logits(model, prompt, _rows(model, 1))
+        assert _generate(slot, prompt, _rows(model, 1), (1,))[0] == _logits(model, prompt, _rows(model, 1), shared=True)
     slots.close()
 
 

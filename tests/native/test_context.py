@@ -140,6 +140,15 @@ def test_flash_attention_changes_nothing(model: Model, flash_attention: bool) ->
     assert _close(_logits(model, IDS, flash_attention=flash_attention), _logits(model, IDS))
 
 
+def test_a_cache_of_eight_bits_changes_little(model: Model) -> None:
+    exact = _logits(model, IDS)
+    found = _logits(model, IDS, kv_type="q8_0")
+    assert found.tobytes() != exact.tobytes()
+    assert np.abs(found - exact).max() < 0.03 * np.abs(exact).max()
+    with pytest.raises(ContextError, match="flash attention"):
+        Context(model, n_ctx=64, flash_attention=False, kv_type="q8_0")
+
+
 @pytest.mark.parametrize("repack", [False, True])
 def test_repacking_changes_nothing(library: Library, tiny: Any, repack: bool) -> None:
     with Model(library, tiny.path, repack=repack, use_mmap=not repack) as model, Model(library, tiny.path) as plain:
