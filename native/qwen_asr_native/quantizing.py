@@ -20,7 +20,7 @@ from qwen_asr_native.gguf_file import check_model, read_gguf
 from qwen_asr_native.library import Library, diagnose, load_library
 from qwen_asr_native.probe import interpreter_command, run_child
 
-__all__ = ["KINDS", "main", "quantize"]
+__all__ = ["HEADS", "KINDS", "main", "quantize"]
 
 KINDS = {
     "f16": 1,
@@ -42,9 +42,13 @@ KINDS = {
 }
 """Kinds of quantization and their number in ``enum llama_ftype``, the same in all supported libraries."""
 
+HEADS = {"q8_0": 8, "q4_k": 12, "q5_k": 13, "q6_k": 14}
+"""Types for the output head and their number in ``enum ggml_type``, the same in all supported libraries."""
+
 _COMPLAINT = re.compile(r"error|fail|unknown|unsupported|GGML_ASSERT|qwen_asr_native", re.IGNORECASE)
 _UNQUANTIZED = {0, 1, 30}  # F32, F16, BF16
 _PURE = "pure"
+_AS_KIND_SAYS = "-"
 
 
 def quantize(
@@ -53,6 +57,7 @@ def quantize(
     kind: str,
     *,
     pure: bool = False,
+    head: str | None = None,
     library: Library | None = None,
 ) -> None:
     """Write a quantized copy of a GGUF model.
@@ -65,19 +70,23 @@ def quantize(
         kind: One of `KINDS`, for example ``q4_k_m``.
         pure: Give every matrix the same type, the token table (which may be the output head, too) included. Otherwise
             libllama gives some of them more bits.
+        head: One of `HEADS` for the output head, and for the token table where that is the head, too; None leaves the
+            choice to ``kind``.
         library: The library to use; None takes the first verified one that can quantize.
 
     Raises:
         QuantizerNotFoundError: The library, or no installed library, can quantize.
-        QuantizeError: Unknown kind, source already quantized, target not writable, or the library failed.
+        QuantizeError: Unknown kind or head, source already quantized, target not writable, or the library failed.
         ModelLoadError: The source is missing, cut off, or not a model.
     """
     origin, goal = Path(source).absolute(), Path(target).absolute()
     if kind.lower() not in KINDS:
         raise QuantizeError(f"Unknown kind of quantization {kind!r}. Known: {', '.join(sorted(KINDS))}.")
-    head = read_gguf(origin)
-    check_model(origin, head)
-    quantized = sorted(tensor.name for tensor in head.tensors.values() if tensor.type not in _UNQUANTIZED)
+    if head is not None and head not in HEADS:
+        raise QuantizeError(f"Unknown type {head!r} for the output head. Known: {', '.join(HEADS)}.")
+    contents = read_gguf(origin)
+    check_model(origin, contents)
+    quantized = sorted(tensor.name for tensor in contents.tensors.values() if tensor.type not in _UNQUANTIZED)
     if quantized:
         raise QuantizeError(f"{origin}: already quantized (tensor {quantized[0]}). Start from an f16 or f32 file.")
     where = _library_path(library)
@@ -89,7 +98,7 @@ def quantize(
         raise QuantizeError(f"{goal}: cannot be written: {error.strerror or error}.") from error
     partial = Path(name)
     try:
-        _run(where, origin, partial, kind.lower(), pure=pure)
+        _run(where, origin, partial, (kind.lower(), _PURE if pure else "mixture", head or _AS_KIND_SAYS))
         partial.replace(goal)
     except OSError as error:
         raise QuantizeError(f"{goal}: cannot be written: {error.strerror or error}.") from error
@@ -98,8 +107,8 @@ def quantize(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Quantize in this process: library, source, target, kind, pure. Everything libllama logs goes to stderr."""
-    where, source, target, kind, pure = arguments
+    """Quantize in this process: library, source, target, kind, pure, head. Everything libllama logs goes to stderr."""
+    where, source, target, kind, pure, head = arguments
     log = logging.getLogger("qwen_asr_native.libllama")
     log.addHandler(logging.StreamHandler())
     log.setLevel(logging.DEBUG)
@@ -114,11 +123,12 @@ def main(arguments: Sequence[str]) -> int:
     params.nthread = os.cpu_count() or 1
     params.ftype = KINDS[kind]
     params.pure = pure == _PURE
+    if head != _AS_KIND_SAYS:
+        params.output_tensor_type = HEADS[head]
     return 1 if functions.quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params)) else 0
 
 
-def _run(library: Path, source: Path, target: Path, kind: str, *, pure: bool) -> None:
-    wishes = (kind, _PURE if pure else "mixture")
+def _run(library: Path, source: Path, target: Path, wishes: tuple[str, str, str]) -> None:
     command = interpreter_command("qwen_asr_native.quantizing", str(library), str(source), str(target), *wishes)
     child = run_child(command)
     if child.returncode != 0:
@@ -126,7 +136,7 @@ def _run(library: Path, source: Path, target: Path, kind: str, *, pure: bool) ->
         lines = said.replace(str(source), "the source").replace(str(target), "the target").splitlines()
         complaints = (line for line in lines if _COMPLAINT.search(line) and " - kv " not in line)
         reason = next(complaints, f"the quantizer ended with status {child.returncode}")
-        raise QuantizeError(f"{source}: cannot be quantized to {kind}: {reason.strip()}")
+        raise QuantizeError(f"{source}: cannot be quantized to {wishes[0]}: {reason.strip()}")
     if target.stat().st_size == 0:
         raise QuantizeError(f"{source}: the quantizer wrote nothing.")
 

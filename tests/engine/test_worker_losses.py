@@ -168,6 +168,8 @@ def test_an_idle_worker_that_died_is_replaced_and_the_next_job_told(engine, work
 
 def test_a_chunk_without_result_in_time_is_a_hang(engine, speech, monkeypatch):
     monkeypatch.setattr("qwen_asr_plugin.engine.supervisor._SPARE_SECONDS", -1e9)
+    # Looked at seldom, a fast machine's chunk is finished before anybody has looked.
+    monkeypatch.setattr("qwen_asr_plugin.engine.process._LOOK_SECONDS", 0.005)
     with pytest.raises(EngineTimeoutError, match=r"no result.*3 times"):
         list(engine.recognize([speech[3]] * 60))
     monkeypatch.undo()
