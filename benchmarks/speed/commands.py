@@ -16,14 +16,15 @@ from qwen_asr_native.user_folders import cache_folder
 
 from .contenders import Contender, Settings, all_contenders, choose, default_contender
 from .experiment import Record, take_turns
-from .models import SHAPES, prepare
+from .models import BUNDLED, SHAPES, prepare
 from .plots import require_matplotlib
 from .processes import run_child
 from .report import RUNS, write_report
-from .speech import join_clips, repeat
+from .speech import Speech, join_clips, repeat
 
 __all__ = ["add_commands"]
 
+_LONG_SECONDS = 1800
 _OUT = Path(__file__).resolve().parents[2] / "docs" / "performance"
 
 
@@ -66,9 +67,12 @@ def add_commands(commands: Any) -> None:
     _others(command)
     _output(command, "neighbour")
 
-    command = _add(commands, "length", _length, "time per minute and memory against length, bundled model")
+    command = _add(commands, "length", _length, "time per minute and memory against length")
+    _weights(command, BUNDLED)
     _speech(command, None)
     _turns(command, rounds=3)
+    text = "runs of files of half an hour and more (default: %(default)s)"
+    command.add_argument("--long-rounds", type=int, default=1, help=text)
     lengths = [60.0, 300.0, 900.0, 3600.0, 10800.0]
     command.add_argument("--lengths", type=float, nargs="+", default=lengths, help="seconds (default: %(default)s)")
     _output(command, "length")
@@ -86,10 +90,10 @@ def _add(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentPars
     return command
 
 
-def _weights(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--shape", choices=SHAPES, default=SHAPES[0], help="shape of the weights (default: %(default)s)"
-    )
+def _weights(command: argparse.ArgumentParser, *others: str) -> None:
+    """`others` are shapes that can be asked for, too; the first of them is then the default."""
+    choices = (*others, *SHAPES)
+    command.add_argument("--shape", choices=choices, default=choices[0], help="which weights (default: %(default)s)")
     command.add_argument(
         "--cache", type=Path, default=cache_folder() / "benchmarks", help="folder of the weights (default: %(default)s)"
     )
@@ -99,8 +103,8 @@ def _speech(command: argparse.ArgumentParser, seconds: float | None) -> None:
     if seconds is not None:
         text = "length of the audio (default: %(default)s)"
         command.add_argument("--seconds", type=float, default=seconds, help=text)
-        text = "tokens to generate for it (default: %(default)s)"
-        command.add_argument("--tokens-per-second", type=float, default=4.5, help=text)
+    text = "tokens to generate for it (default: %(default)s)"
+    command.add_argument("--tokens-per-second", type=float, default=4.5, help=text)
     command.add_argument("--speech", type=Path, metavar="FOLDER", help="clips to join (default: the sample video)")
 
 
@@ -223,18 +227,30 @@ def _neighbour(given: argparse.Namespace) -> int:
 def _length(given: argparse.Namespace) -> int:
     if not given.no_plots:
         require_matplotlib()
-    record = _record(given, "length", None, model="bundled, decoded for real")
+    record = _record(given, "length", None, shape=given.shape)
     with tempfile.TemporaryDirectory() as scratch:
         # One minute over and over, so that every minute of every file holds the same.
         minute = join_clips(given.speech, 60, Path(scratch, "minute.wav"))
         record.values["settings"]["speech"] = minute.source
+        job = _length_job(given, minute)
         files = {seconds: repeat(minute.path, seconds, Path(scratch, f"{seconds:g}.flac")) for seconds in given.lengths}
         for number in range(given.rounds):
             for seconds, file in files.items():
-                job: dict[str, object] = {"media": str(file), "options": {}, "tokens_per_second": None}
+                if seconds >= _LONG_SECONDS and number >= given.long_rounds:
+                    continue
                 command = [sys.executable, "-m", "benchmarks.speed.runners.ours"]
-                record.add({"round": number + 1, "seconds": seconds, **run_child(command, job, limit=given.limit)})
+                done = run_child(command, {**job, "media": str(file)}, limit=given.limit)
+                record.add({"round": number + 1, "seconds": seconds, **done})
     return _finish(given)
+
+
+def _length_job(given: argparse.Namespace, minute: Speech) -> dict[str, object]:
+    """The bundled model decodes for real; random weights do the fixed work."""
+    if given.shape == BUNDLED:
+        return {"options": {}, "tokens_per_second": None}
+    models = prepare(given.cache.absolute(), given.shape)
+    settings = Settings(models=models, speech=minute, tokens_per_second=given.tokens_per_second)
+    return dict(_chosen(settings, "")[0].job)
 
 
 def _report(given: argparse.Namespace) -> int:
@@ -245,7 +261,6 @@ def _report(given: argparse.Namespace) -> int:
 
 def _list(given: argparse.Namespace) -> int:
     from .models import Models
-    from .speech import Speech
 
     nothing = Speech(path=Path(), seconds=0, kept_seconds=0, source="")
     settings = Settings(

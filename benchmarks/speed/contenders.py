@@ -100,9 +100,6 @@ def all_contenders(settings: Settings) -> list[Contender]:
         listed.append(_ours(settings, f"ours-1x{cores}-mainline", MAINLINE, *one))
     return [
         *listed,
-        _ours(settings, f"{several}-pure", IK, *lanes, quant="q4_k_pure"),
-        _ours_built(settings, f"{several}-built-pure", *lanes, quant="q4_k_pure", groups=("main",)),
-        _ours(settings, f"{several}-mainline-pure", MAINLINE, *lanes, quant="q4_k_pure"),
         _ours(settings, f"{several}-q4_0", IK, *lanes, quant="q4_0"),
         _ours(settings, f"{several}-q8_0", IK, *lanes, quant="q8_0"),
         _ours(settings, f"{several}-int4", IK, *lanes, precision="int4"),
@@ -164,10 +161,8 @@ def _ours(
     return Contender(name=name, title=title, runner="ours", job=job, groups=("ours", *groups))
 
 
-def _ours_built(
-    settings: Settings, name: str, lanes: int, threads: int, *, quant: str = "q4_k", groups: tuple[str, ...]
-) -> Contender:
-    plain = _ours(settings, name, str(settings.built), lanes, threads, quant=quant, groups=groups)
+def _ours_built(settings: Settings, name: str, lanes: int, threads: int, *, groups: tuple[str, ...]) -> Contender:
+    plain = _ours(settings, name, str(settings.built), lanes, threads, groups=groups)
     return dataclasses.replace(
         plain,
         title=plain.title.replace(str(settings.built), "libllama built here"),

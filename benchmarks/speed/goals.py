@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .figures import Row, best, rows_of
+from .models import BUNDLED
 
 __all__ = ["FLAT", "GROWTH_MB", "goals", "length_points"]
 
@@ -29,7 +30,7 @@ def goals(records: Iterable[Values]) -> list[Goal]:
     found: list[Goal] = []
     for values in records:
         kind = values["kind"]
-        if values["settings"].get("shape", _SHAPE) != _SHAPE:
+        if values["settings"].get("shape", _SHAPE) not in (_SHAPE, BUNDLED):
             continue
         if kind == "compare":
             found += _ratios(values)
@@ -118,7 +119,7 @@ def _length(values: Values) -> list[Goal]:
     middle = minutes[-1]  # the longest file: what a minute costs when nothing else counts
     away = max(abs(minute - middle) / middle for minute in minutes)
     growth = max(row.median("peak_mb") for row in rows) - rows[0].median("peak_mb")
-    span = f"{min(points) / 60:g} to {max(points) / 60:g} minutes"
+    span = f"{min(points) / 60:g} to {max(points) / 60:g} minutes, {values['settings']['shape']}"
     return [
         (f"time per minute of audio flat within {FLAT:.0%}, {span}", f"{away:.1%}", _verdict(away <= FLAT)),
         (f"memory within {GROWTH_MB} MB, {span}", f"{growth:+.0f} MB", _verdict(growth <= GROWTH_MB)),

@@ -15,11 +15,13 @@ from types import ModuleType
 from qwen_asr_model import convert_checkpoint, synthesize_checkpoint
 from qwen_asr_model.checkpoint import read_checkpoint
 
-__all__ = ["PRECISIONS", "QUANTS", "SHAPES", "Models", "prepare"]
+__all__ = ["BUNDLED", "PRECISIONS", "QUANTS", "SHAPES", "Models", "prepare"]
 
+BUNDLED = "bundled"
+"""What the model that comes with the product is called beside the shapes."""
 SHAPES = ("0.6B", "1.7B", "tiny")
 PRECISIONS = ("int8", "int4", "fp32")
-QUANTS = ("q4_k", "q4_k_pure", "q4_0", "q8_0")
+QUANTS = ("q4_k", "q4_0", "q8_0")
 CHUNK_SECONDS = 30.0
 
 _FOREIGN = Path(__file__).resolve().parents[2] / "tests" / "model" / "foreign_models.py"

@@ -180,10 +180,11 @@ def _length(values: Values, folder: Path, plots: bool) -> list[str]:
         )
     head = ("file", "work, s", "s per minute: median (range)", "peak MB", "first cue after, s", "runs")
     errors = [f"- {run['seconds'] / 60:g} min: {run['error']}" for run in values["runs"] if "error" in run]
-    parts = ["## Length of the file", _facts(values), table(head, lines)]
+    parts = [f"## Length of the file: {values['settings']['shape']}", _facts(values), table(head, lines)]
     if errors:
         parts.append("Did not run to the end:\n\n" + "\n".join(errors))
     if plots and lines:
-        plot_length(values, folder / "length.png")
-        parts.append("![Time per minute of audio and memory against length](length.png)")
+        picture = f"{values['name']}.png"
+        plot_length(values, folder / picture)
+        parts.append(f"![Time per minute of audio and memory against length]({picture})")
     return parts

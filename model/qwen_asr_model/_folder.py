@@ -38,7 +38,7 @@ __all__ = [
 _FILE_NAME = re.compile(r"qwen3_(asr|aligner)_(?:(encoder_frontend|encoder_backend)\.(\w+)\.onnx|(llm)\.(\w+)\.gguf)")
 # What to prefer in a folder that does not say: the fastest encoder, the most faithful quantised language model.
 _PRECISION_ORDER = ("int8", "fp32", "fp16", "int4")
-_QUANT_ORDER = ("q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "q4_k_pure", "f16", "bf16", "f32")
+_QUANT_ORDER = ("q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0", "f16", "bf16", "f32")
 _GGUF_ROLES = (Role.LLM, Role.ALIGNER_LLM, Role.ALIGNER_TEXT)
 
 

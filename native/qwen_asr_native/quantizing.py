@@ -47,7 +47,6 @@ HEADS = {"q8_0": 8, "q4_k": 12, "q5_k": 13, "q6_k": 14}
 
 _COMPLAINT = re.compile(r"error|fail|unknown|unsupported|GGML_ASSERT|qwen_asr_native", re.IGNORECASE)
 _UNQUANTIZED = {0, 1, 30}  # F32, F16, BF16
-_PURE = "pure"
 _AS_KIND_SAYS = "-"
 
 
@@ -56,7 +55,6 @@ def quantize(
     target: str | os.PathLike[str],
     kind: str,
     *,
-    pure: bool = False,
     head: str | None = None,
     library: Library | None = None,
 ) -> None:
@@ -68,8 +66,6 @@ def quantize(
         source: A model in f32, f16 or bf16.
         target: The file to write.
         kind: One of `KINDS`, for example ``q4_k_m``.
-        pure: Give every matrix the same type, the token table (which may be the output head, too) included. Otherwise
-            libllama gives some of them more bits.
         head: One of `HEADS` for the output head, and for the token table where that is the head, too; None leaves the
             choice to ``kind``.
         library: The library to use; None takes the first verified one that can quantize.
@@ -98,7 +94,7 @@ def quantize(
         raise QuantizeError(f"{goal}: cannot be written: {error.strerror or error}.") from error
     partial = Path(name)
     try:
-        _run(where, origin, partial, (kind.lower(), _PURE if pure else "mixture", head or _AS_KIND_SAYS))
+        _run(where, origin, partial, kind.lower(), head or _AS_KIND_SAYS)
         partial.replace(goal)
     except OSError as error:
         raise QuantizeError(f"{goal}: cannot be written: {error.strerror or error}.") from error
@@ -107,8 +103,8 @@ def quantize(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Quantize in this process: library, source, target, kind, pure, head. Everything libllama logs goes to stderr."""
-    where, source, target, kind, pure, head = arguments
+    """Quantize in this process: library, source, target, kind, head. Everything libllama logs goes to stderr."""
+    where, source, target, kind, head = arguments
     log = logging.getLogger("qwen_asr_native.libllama")
     log.addHandler(logging.StreamHandler())
     log.setLevel(logging.DEBUG)
@@ -122,21 +118,20 @@ def main(arguments: Sequence[str]) -> int:
     params = functions.quantize_defaults()
     params.nthread = os.cpu_count() or 1
     params.ftype = KINDS[kind]
-    params.pure = pure == _PURE
     if head != _AS_KIND_SAYS:
         params.output_tensor_type = HEADS[head]
     return 1 if functions.quantize(os.fsencode(source), os.fsencode(target), ctypes.byref(params)) else 0
 
 
-def _run(library: Path, source: Path, target: Path, wishes: tuple[str, str, str]) -> None:
-    command = interpreter_command("qwen_asr_native.quantizing", str(library), str(source), str(target), *wishes)
+def _run(library: Path, source: Path, target: Path, kind: str, head: str) -> None:
+    command = interpreter_command("qwen_asr_native.quantizing", str(library), str(source), str(target), kind, head)
     child = run_child(command)
     if child.returncode != 0:
         said = child.stderr.decode("utf-8", "replace")
         lines = said.replace(str(source), "the source").replace(str(target), "the target").splitlines()
         complaints = (line for line in lines if _COMPLAINT.search(line) and " - kv " not in line)
         reason = next(complaints, f"the quantizer ended with status {child.returncode}")
-        raise QuantizeError(f"{source}: cannot be quantized to {wishes[0]}: {reason.strip()}")
+        raise QuantizeError(f"{source}: cannot be quantized to {kind}: {reason.strip()}")
     if target.stat().st_size == 0:
         raise QuantizeError(f"{source}: the quantizer wrote nothing.")
 

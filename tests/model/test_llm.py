@@ -135,6 +135,19 @@ def test_libllama_loads_it_and_finds_the_special_tokens(tiny: Checkpoint, tmp_pa
         ]
 
 
+def test_q4_k_gives_the_head_four_bits_but_not_that_of_an_aligner(
+    tiny: Checkpoint, tiny_aligner: Checkpoint, tmp_path: Path
+) -> None:
+    heads = []
+    for number, checkpoint in enumerate((tiny, tiny_aligner)):
+        file = tmp_path / f"{number}.gguf"
+        write_llm(checkpoint, "q4_k", file, name="a model", licence="Apache-2.0")
+        # Both models multiply by their token table at the end.
+        table = next(tensor for tensor in gguf.GGUFReader(file).tensors if tensor.name == "token_embd.weight")
+        heads.append(table.tensor_type.name)
+    assert heads == ["Q4_K", "Q6_K"]
+
+
 def test_a_missing_quantiser_is_explained(tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*_: object, **__: object) -> None:
         raise qwen_asr_native.QuantizerNotFoundError("no library can quantize")

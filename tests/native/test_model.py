@@ -159,19 +159,19 @@ def test_paths_with_other_letters(library: Library, tiny: Any, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("kind", "pure", "kept"),
+    ("kind", "head", "kept"),
     [
-        ("q4_k_m", False, {12, 14}),
-        ("q4_k_s", True, {12}),
-        ("q6_k", False, {14}),
-        ("Q8_0", False, {8}),
-        ("f16", False, {1}),
+        ("q4_k_m", None, {12, 14}),
+        ("q4_k_m", "q8_0", {8, 12, 14}),
+        ("q6_k", None, {14}),
+        ("Q8_0", None, {8}),
+        ("f16", None, {1}),
     ],
 )
-def test_quantized_copies_work(tiny: Any, tmp_path: Path, kind: str, pure: bool, kept: set[int]) -> None:
+def test_quantized_copies_work(tiny: Any, tmp_path: Path, kind: str, head: str | None, kept: set[int]) -> None:
     library = load_library("ik-llama-cpp-python")
     target = tmp_path / "new" / f"{kind}.gguf"
-    quantize(tiny.path, target, kind, pure=pure, library=library)
+    quantize(tiny.path, target, kind, head=head, library=library)
     assert list(target.parent.iterdir()) == [target]
     assert {tensor.type for tensor in read_gguf(target).tensors.values() if len(tensor.shape) == 2} == kept
     found = []
@@ -186,6 +186,8 @@ def test_quantizing_says_what_is_wrong(tiny: Any, tmp_path: Path, capfd: pytest.
     target = tmp_path / "small.gguf"
     with pytest.raises(QuantizeError, match=r"Unknown kind of quantization 'q4_k_x'.*q4_k_m"):
         quantize(tiny.path, target, "q4_k_x")
+    with pytest.raises(QuantizeError, match=r"Unknown type 'q4' for the output head.*q4_k"):
+        quantize(tiny.path, target, "q4_k_m", head="q4")
     with pytest.raises(ModelLoadError, match="no such file"):
         quantize(tmp_path / "absent.gguf", target, "q6_k")
     with pytest.raises(QuantizerNotFoundError, match=r"xllamacpp .* cannot quantize"):
