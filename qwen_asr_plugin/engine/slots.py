@@ -29,8 +29,10 @@ Embed = Callable[[Sequence[int]], Float32]
 Answer = Callable[[Float32], int | None]
 """Gets the logits ``[vocab]`` after what there is and returns the token to append, None to stop."""
 
-_UBATCH_CPU: Final = 128
-"""Rows computed at once: more is not faster on a CPU and costs memory in every lane."""
+_UBATCH_SMALL: Final = 128
+"""Rows computed at once: more is not faster with a small model on a CPU, and costs memory in every lane."""
+_UBATCH_LARGE: Final = {"ik": 512, "mainline": 256}
+"""With a large one 2 to 5 % more rows a second (docs/performance.md)."""
 _UBATCH_GPU: Final = 512
 _LARGE_CACHE_BYTES: Final = 32 << 20
 _NO_TOKEN: Final = 0
@@ -162,9 +164,11 @@ class OwnSlot:
 
     def _new_sequence(self) -> _Sequence:
         on_cpu = self._model.device.kind == "cpu"
-        ubatch = min(_UBATCH_CPU if on_cpu else _UBATCH_GPU, self.positions)
+        family, large = self._model.library.verdict.family, self._is_large()
+        ubatch = _UBATCH_LARGE[family] if large else _UBATCH_SMALL
+        ubatch = min(ubatch if on_cpu else _UBATCH_GPU, self.positions)
         # A step reads the whole cache. Mainline's kernels for 8 bits are slower than reading twice as much.
-        small = on_cpu and self._is_large() and not self._exact and self._model.library.verdict.family == "ik"
+        small = on_cpu and large and not self._exact and family == "ik"
         context = Context(
             self._model,
             n_ctx=self.positions,
