@@ -115,6 +115,8 @@ def _turns(command: argparse.ArgumentParser, *, rounds: int) -> None:
 
 def _others(command: argparse.ArgumentParser) -> None:
     command.add_argument("--built", type=Path, metavar="FILE", help="a libllama of `qwen-asr-plugin native build`")
+    text = "another one, of llama.cpp itself, as `native build` makes it by default"
+    command.add_argument("--built-mainline", type=Path, metavar="FILE", help=text)
     command.add_argument("--official-python", type=Path, metavar="PYTHON", help="a Python that has qwen-asr and torch")
     command.add_argument("--whisper-weights", type=Path, metavar="FOLDER", help="weights for faster-whisper")
 
@@ -137,6 +139,7 @@ def _settings(given: argparse.Namespace) -> Iterator[Settings]:
             speech=join_clips(given.speech, given.seconds, Path(scratch, "speech.wav")),
             tokens_per_second=given.tokens_per_second,
             built=_absolute(getattr(given, "built", None)),
+            built_mainline=_absolute(getattr(given, "built_mainline", None)),
             # Not resolved: what a virtual environment is known by is a link.
             official_python=_absolute(getattr(given, "official_python", None)),
             whisper_weights=_absolute(getattr(given, "whisper_weights", None)),
@@ -268,6 +271,7 @@ def _list(given: argparse.Namespace) -> int:
         speech=nothing,
         tokens_per_second=0,
         built=given.built,
+        built_mainline=given.built_mainline,
         official_python=given.official_python,
         whisper_weights=given.whisper_weights,
     )

@@ -33,6 +33,7 @@ class Settings:
         speech: The file to recognise.
         tokens_per_second: Tokens to generate per second of that file.
         built: A libllama that was built for this machine.
+        built_mainline: Another one, of llama.cpp itself.
         official_python: A Python that has ``qwen-asr``.
         whisper_weights: Folder with weights for ``faster-whisper``.
     """
@@ -41,6 +42,7 @@ class Settings:
     speech: Speech
     tokens_per_second: float
     built: Path | None = None
+    built_mainline: Path | None = None
     official_python: Path | None = None
     whisper_weights: Path | None = None
     cores: int = field(default_factory=usable_cores)
@@ -94,8 +96,10 @@ def all_contenders(settings: Settings) -> list[Contender]:
     listed = [_ours(settings, several, IK, *lanes, groups=("main", "slow"))]
     if cores > 1:
         listed.append(_ours(settings, f"ours-1x{cores}", IK, *one, groups=("main",)))
-    listed.append(_ours_built(settings, f"{several}-built", *lanes, groups=("main",)))
+    built, mainline = (settings.built, "--built"), (settings.built_mainline, "--built-mainline")
+    listed.append(_ours_built(settings, f"{several}-built", *built, *lanes, groups=("main",)))
     listed.append(_ours(settings, f"{several}-mainline", MAINLINE, *lanes, groups=("main",)))
+    listed.append(_ours_built(settings, f"{several}-mainline-built", *mainline, *lanes))
     if cores > 1:
         listed.append(_ours(settings, f"ours-1x{cores}-mainline", MAINLINE, *one))
     return [
@@ -161,12 +165,22 @@ def _ours(
     return Contender(name=name, title=title, runner="ours", job=job, groups=("ours", *groups))
 
 
-def _ours_built(settings: Settings, name: str, lanes: int, threads: int, *, groups: tuple[str, ...]) -> Contender:
-    plain = _ours(settings, name, str(settings.built), lanes, threads, groups=groups)
+def _ours_built(
+    settings: Settings,
+    name: str,
+    library: Path | None,
+    option: str,
+    lanes: int,
+    threads: int,
+    *,
+    groups: tuple[str, ...] = (),
+) -> Contender:
+    plain = _ours(settings, name, str(library), lanes, threads, groups=groups)
+    kind = "llama.cpp" if "mainline" in name else "libllama"
     return dataclasses.replace(
         plain,
-        title=plain.title.replace(str(settings.built), "libllama built here"),
-        missing="" if settings.built else "not at hand: --built names a libllama of `qwen-asr-plugin native build`",
+        title=plain.title.replace(str(library), f"{kind} built here"),
+        missing="" if library else f"not at hand: {option} names a libllama of `qwen-asr-plugin native build`",
     )
 
 

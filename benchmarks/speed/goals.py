@@ -17,7 +17,7 @@ GROWTH_MB = 150
 BESIDE = 2.2
 PEAK_MB = 1200
 _SHAPE = "0.6B"
-_PLAIN = re.compile(r"ours-\d+x\d+(-mainline|-built)?")
+_PLAIN = re.compile(r"ours-\d+x\d+(-mainline)?(-built)?")
 ENCODER_PART = {"with VNNI": 0.30, "AVX2 only": 0.45}
 
 Values = dict[str, Any]
