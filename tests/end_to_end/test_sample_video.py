@@ -58,19 +58,13 @@ def test_the_same_bytes_twice_and_from_both_command_lines(plugin_cli, host_cli, 
     for run in (
         lambda: host_cli("run", video, "--overwrite"),
         lambda: host_cli("run", video, "--overwrite"),
-        lambda: plugin_cli("transcribe", video, "-y", "--lanes", "1"),
+        lambda: plugin_cli("transcribe", video, "-y", "--threads", "1"),
     ):
         done = run()
         assert done.returncode == 0, done.stderr
         written.append(target.read_bytes())
-    assert written[0] == written[1]
     assert written[0], "not empty"
-    if len(set(written)) > 1:  # other threads per lane may round differently, never by a word
-        assert _words(written[0]) == _words(written[2])
-
-
-def _words(content):
-    return " ".join(cue.content for cue in srt.parse(content.decode())).split()
+    assert written == [written[0]] * 3, "nor does the number of lanes change a byte"
 
 
 def test_an_existing_file_is_left_alone(plugin_cli, host_cli, video, tmp_path):

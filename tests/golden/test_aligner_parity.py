@@ -72,7 +72,7 @@ def clips(golden, bundles, samples):
             files.encoder_backend,
             chunk_frames=files.chunk_frames,
             window_chunks=files.window_chunks,
-            threads=2,
+            threads=1,
         )
         found[model] = [
             Clip(

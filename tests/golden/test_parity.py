@@ -29,7 +29,7 @@ def _clips(kind, folder):
 
 @pytest.fixture(scope="module")
 def encoder(reference_bundle):
-    return Encoder(reference_bundle.encoder_frontend, reference_bundle.encoder_backend, threads=2)
+    return Encoder(reference_bundle.encoder_frontend, reference_bundle.encoder_backend, threads=1)
 
 
 @pytest.fixture(scope="module", params=["ik-llama-cpp-python", "xllamacpp"])
@@ -74,7 +74,7 @@ def test_next_token_logits_along_a_forced_path(golden_folder, encoder, model, sa
         path = [int(token) for token in arrays[f"{stem}.path"]]
         official = arrays[stem].astype(np.float32)
         assert len(path) == 40
-        with Context(model, n_ctx=1024, threads=2) as context:
+        with Context(model, n_ctx=1024, threads=1) as context:
             context.decode_tokens(prompt.before_audio, 0, logits=False)
             context.decode_embeddings(rows, len(prompt.before_audio))
             position = len(prompt.before_audio) + len(rows)
@@ -89,7 +89,7 @@ def test_next_token_logits_along_a_forced_path(golden_folder, encoder, model, sa
 
 def test_greedy_text(golden, encoder, model, samples):
     prompt = build_prompt(model, SpecialTokens.of(model))
-    slot = OwnSlot(model, TextTable(model.path).rows, positions=1024, threads=2)
+    slot = OwnSlot(model, TextTable(model.path).rows, positions=1024, threads=1)
     decoder = Decoder(model, slot)
     try:
         for clip in golden:

@@ -360,4 +360,4 @@ def test_with_the_oldest_and_the_newest_pluggy(tmp_path, requirement):
         assert version == requirement.partition("==")[2]
     here = Path(__file__).parent
     chosen = (here / "test_discovery.py", here / "test_host.py", f"{__file__}::TestFrozenPlugin")
-    python("-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *chosen, path=[target])
+    python("-m", "pytest", "-q", "-n0", "-W", "error", "-p", "no:cacheprovider", *chosen, path=[target])

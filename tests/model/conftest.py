@@ -355,7 +355,7 @@ def transcribe(speech_folder: Path) -> Callable[..., Any]:
     clips = [_clip(speech_folder / f"{name}.flac") for name in ("05-hibari", "29-hibari")]
 
     def run(folder: Path, *, times: bool = False) -> Any:
-        model = load_model(EngineOptions(model=folder, lanes=1, threads=2))
+        model = load_model(EngineOptions(model=folder, lanes=1, threads=1))
         lane = model.recognizer()
         try:
             spoken = [lane.recognize(clip, align=times) for clip in clips]
