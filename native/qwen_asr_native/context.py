@@ -39,6 +39,7 @@ _FAILURES = {
 }
 _MAX_POSITIONS = 1 << 30
 _MAX_SEQUENCES = 64
+_MAX_THREADS = 512
 
 
 class Context:
@@ -87,8 +88,8 @@ class Context:
             ("n_ctx", n_ctx, _MAX_POSITIONS),
             ("n_batch", n_batch, _MAX_POSITIONS),
             ("n_ubatch", n_ubatch, _MAX_POSITIONS),
-            ("threads", threads, 512),
-            ("threads_batch", threads_batch, 512),
+            ("threads", threads, _MAX_THREADS),
+            ("threads_batch", threads_batch, _MAX_THREADS),
             ("n_seq_max", n_seq_max, _MAX_SEQUENCES),
         ):
             if not 1 <= value <= limit:
@@ -299,6 +300,22 @@ class Context:
         """Number of positions in a sequence, which is also its next free position."""
         self._check_sequence(sequence)
         return self._lengths[sequence]
+
+    def set_threads(self, threads: int, threads_batch: int | None = None) -> None:
+        """Compute what follows with other numbers of threads, see `Context`.
+
+        The number changes no bit of what several rows give. What a single row gives may change in the last bits, where
+        the library lets threads share one head's attention.
+
+        Raises:
+            ContextError: A number makes no sense, or another thread is using the context.
+            ClosedError: The context is closed.
+        """
+        threads_batch = threads if threads_batch is None else threads_batch
+        if not (1 <= threads <= _MAX_THREADS and 1 <= threads_batch <= _MAX_THREADS):
+            raise ContextError(f"Threads must be from 1 to {_MAX_THREADS}, not {threads} and {threads_batch}.")
+        with self._exclusively() as address:
+            self._functions.set_n_threads(address, threads, threads_batch)
 
     def clear(self) -> None:
         """Forget every position of every sequence."""

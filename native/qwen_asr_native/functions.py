@@ -109,6 +109,9 @@ class FunctionTable:
         self.n_seq_max: Callable[[int], int] = self._bind("llama_n_seq_max", c_uint32, c_void_p)
         self.n_threads: Callable[[int], int] = self._bind("llama_n_threads", c_int32, c_void_p)
         self.n_threads_batch: Callable[[int], int] = self._bind("llama_n_threads_batch", c_int32, c_void_p)
+        self.set_n_threads: Callable[[int, int, int], None] = self._bind(
+            "llama_set_n_threads", None, c_void_p, c_int32, c_int32
+        )
         self.decode: Callable[[int, Any], int] = self._bind("llama_decode", c_int32, c_void_p, verdict.batch.structure)
         self.synchronize: Callable[[int], None] = self._bind("llama_synchronize", None, c_void_p)
         self.logits: Callable[[int, int], int | None] = self._bind("llama_get_logits_ith", c_void_p, c_void_p, c_int32)

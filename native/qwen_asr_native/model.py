@@ -78,6 +78,7 @@ class Model:
         n_embd: Width of an embedding row.
         n_vocab: Number of tokens, and of logits.
         n_ctx_train: Positions the model was trained for.
+        n_head_kv: Heads of keys and values in a layer.
         kv_bytes_per_position: Bytes of KV cache a position takes, in 16 bits as libllama's default is.
         architecture: ``general.architecture`` of the file.
         positions_per_embedding: Position numbers per embedding row: 4 with multi-section rotary embedding (M-RoPE, such
@@ -115,6 +116,7 @@ class Model:
         self.n_embd = self._functions.n_embd(address)
         self.n_vocab = self._functions.n_vocab(address, self._vocab)
         self.n_ctx_train = self._functions.n_ctx_train(address)
+        self.n_head_kv = _n_head_kv(self.architecture, head.metadata)
         self.kv_bytes_per_position = _kv_bytes(self.architecture, head.metadata)
         self.positions_per_embedding = 4 if self._functions.rope_type(address) in _MULTIPLE_POSITIONS else 1
         self.has_deepstack = bool(head.metadata.get(f"{self.architecture}.n_deepstack_layers"))
@@ -274,11 +276,16 @@ def _kv_bytes(architecture: str, metadata: Mapping[str, Any]) -> int:
     layers, width, heads = (
         int(metadata[f"{architecture}.{name}"]) for name in ("block_count", "embedding_length", "attention.head_count")
     )
-    kv_heads = int(metadata.get(f"{architecture}.attention.head_count_kv", heads))
     lengths = (
         int(metadata.get(f"{architecture}.attention.{name}_length", width // heads)) for name in ("key", "value")
     )
-    return layers * kv_heads * sum(lengths) * 2
+    return layers * _n_head_kv(architecture, metadata) * sum(lengths) * 2
+
+
+def _n_head_kv(architecture: str, metadata: Mapping[str, Any]) -> int:
+    """As many as there are heads for queries where the file does not say."""
+    heads = metadata[f"{architecture}.attention.head_count"]
+    return int(metadata.get(f"{architecture}.attention.head_count_kv", heads))
 
 
 def _placement(library: Library, device: str | None, gpu_layers: int | None) -> tuple[FoundDevice, int]:

@@ -37,7 +37,7 @@ class ForcedAligner:
         library: The library to run it with.
         tokenizer: The recogniser's language model, whose tokenizer is used.
         tokenizer_sha256: Digest of that tokenizer's vocabulary; empty when it is not known.
-        threads: Threads per pass.
+        threads: Threads per pass, unless `align` is told another number; they change no bit of the result.
         device: Where to compute, see `qwen_asr_native.Model`.
         gpu_layers: Layers to put on a GPU, see `qwen_asr_native.Model`.
 
@@ -77,13 +77,16 @@ class ForcedAligner:
         self._room = threading.Condition()
         self._in_use = 0
 
-    def align(self, audio: npt.NDArray[np.float32], units: Sequence[str], duration_ms: int) -> tuple[int, ...]:
+    def align(
+        self, audio: npt.NDArray[np.float32], units: Sequence[str], duration_ms: int, *, threads: int | None = None
+    ) -> tuple[int, ...]:
         """Return start and end of every unit.
 
         Args:
             audio: Encoder rows of the chunk, float32 ``[rows, width]``.
             units: Units of the text in order, see `align_units`.
             duration_ms: Length of the chunk: no class beyond it is chosen.
+            threads: Threads for this pass.
 
         Returns:
             Milliseconds from the start of the chunk, two per unit, as the model says them: neither repaired nor sorted.
@@ -107,7 +110,7 @@ class ForcedAligner:
                 n_ctx=positions,
                 n_batch=min(_UBATCH, positions),
                 n_ubatch=min(_UBATCH, positions),
-                threads=self._threads,
+                threads=threads or self._threads,
                 # llama.cpp's flash attention adds up values in 16 bits on a CPU; times of words then differ.
                 flash_attention=False,
             ) as context:

@@ -44,6 +44,7 @@ class Encoder:
         chunk_frames: Mel frames per frontend chunk (the model's ``2 * n_window``).
         window_chunks: Frontend chunks per attention window.
         threads: Threads per call; on a CPU they change no byte of the result.
+        most_threads: Most threads that a call of `encode` may ask for; None is `threads`.
         provider: The execution provider, see `EngineOptions.onnx_provider`.
         allow_fallback: Use the CPU when the provider cannot be used, and say so in `warnings`.
 
@@ -64,6 +65,7 @@ class Encoder:
         chunk_frames: int = 100,
         window_chunks: int = 8,
         threads: int = 1,
+        most_threads: int | None = None,
         provider: str = "cpu",
         allow_fallback: bool = False,
     ) -> None:
@@ -86,7 +88,9 @@ class Encoder:
         self._second_by_second = isinstance(mel.shape[0], int) or provider == "cpu"
         # Seconds do not depend on each other: threads that take one each never wait for one another, while the threads
         # of one call meet after every operator, which takes half as long again beside a busy program.
-        self._pool = ThreadPoolExecutor(threads, "frontend") if provider == "cpu" and threads > 1 else None
+        self._threads = threads
+        most = threads if most_threads is None else most_threads
+        self._pool = ThreadPoolExecutor(most, "frontend") if provider == "cpu" and most > 1 else None
         self._static_frames = isinstance(mel.shape[2], int)
         self._backend_inputs = [i.name for i in self._backend.get_inputs()]
         self._dtype = np.float16 if "float16" in mel.type else np.float32
@@ -97,18 +101,23 @@ class Encoder:
         """Width of the rows it returns, which must be the decoder's embedding width."""
         return int(self._backend.get_outputs()[0].shape[-1])
 
-    def encode(self, samples: Float32) -> Float32:
-        """Return the embedding rows, float32 ``[rows, width]``, of 16 kHz mono `samples`, float32 ``[n]``."""
-        return self.encode_mel(log_mel(samples))
+    def encode(self, samples: Float32, *, threads: int | None = None) -> Float32:
+        """Return the embedding rows, float32 ``[rows, width]``, of 16 kHz mono `samples`, float32 ``[n]``.
 
-    def encode_mel(self, mel: Float32) -> Float32:
+        Args:
+            samples: What was spoken.
+            threads: Threads for the frontend this time; None is what the encoder was made with.
+        """
+        return self.encode_mel(log_mel(samples), threads=threads)
+
+    def encode_mel(self, mel: Float32, *, threads: int | None = None) -> Float32:
         """Return the embedding rows, float32 ``[rows, width]``, of a log-mel, float32 ``[mels, frames]``."""
         with self._turn:
-            return self._encode_mel(mel)
+            return self._encode_mel(mel, threads or self._threads)
 
-    def _encode_mel(self, mel: Float32) -> Float32:
+    def _encode_mel(self, mel: Float32, threads: int) -> Float32:
         frames = mel.shape[1]
-        rows = self._run_frontend(self._seconds(mel))[: encoded_rows(frames, self._chunk_frames)]
+        rows = self._run_frontend(self._seconds(mel), threads)[: encoded_rows(frames, self._chunk_frames)]
         full = len(rows) // self._window_rows * self._window_rows
         windows = rows[:full].reshape(-1, self._window_rows, rows.shape[1])
         parts = [self._run_backend(windows)] if full else []
@@ -126,7 +135,7 @@ class Encoder:
         padded[:, :frames] = mel
         return np.ascontiguousarray(padded.reshape(bins, count, self._chunk_frames).transpose(1, 0, 2))
 
-    def _run_frontend(self, seconds: Float32) -> npt.NDArray[Any]:
+    def _run_frontend(self, seconds: Float32, threads: int = 1) -> npt.NDArray[Any]:
         step = 1 if self._second_by_second else len(seconds)
 
         def run(at: int) -> npt.NDArray[Any]:
@@ -135,8 +144,18 @@ class Encoder:
             return output
 
         steps = range(0, len(seconds), step)
-        spread = map if self._pool is None or len(steps) == 1 else self._pool.map
-        joined = np.concatenate(list(spread(run, steps)))
+        left = iter(steps)
+        done: dict[int, npt.NDArray[Any]] = {}
+
+        def work(_: int = 0) -> None:
+            for at in left:
+                done[at] = run(at)
+
+        if self._pool is None or min(threads, len(steps)) == 1:
+            work()
+        else:
+            list(self._pool.map(work, range(min(threads, len(steps)))))
+        joined = np.concatenate([done[at] for at in steps])
         return joined.reshape(-1, joined.shape[-1])
 
     def _run_backend(self, windows: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -25,7 +25,8 @@ class LanePool:
     def __init__(self, model: LoadedModel) -> None:
         self._model = model
         self._free: queue.SimpleQueue[Recognizer] = queue.SimpleQueue()
-        self._recognizers = [model.recognizer() for _ in range(model.lanes)]
+        self._spare_threads = model.spare_threads()
+        self._recognizers = [model.recognizer(self._spare_threads) for _ in range(model.lanes)]
         for recognizer in self._recognizers:
             self._free.put(recognizer)
         self._threads = ThreadPoolExecutor(model.lanes, thread_name_prefix="qwen-asr-lane")
@@ -54,7 +55,14 @@ class LanePool:
             finally:
                 self._free.put(recognizer)
 
-        return self._threads.submit(work)
+        self._spare_threads.begin()
+        try:
+            future = self._threads.submit(work)
+        except BaseException:
+            self._spare_threads.end()
+            raise
+        future.add_done_callback(lambda _: self._spare_threads.end())
+        return future
 
     def close(self) -> None:
         """Finish what is running, drop what is queued, free the KV caches and the weights."""

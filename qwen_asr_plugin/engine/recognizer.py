@@ -30,7 +30,8 @@ from .memory import give_back_freed_memory
 from .output_text import parse_output
 from .prompt import build_prompt
 from .recognition import AlignedUnit, WorkTimes
-from .slots import OwnSlot, SharedSlots, Slots
+from .slots import OwnSlot, SharedSlots, Slots, is_large
+from .spare_threads import SpareThreads
 
 __all__ = ["LoadedModel", "Recognizer", "SpokenText", "load_model"]
 
@@ -95,12 +96,24 @@ class LoadedModel:
         """The same with the longest context."""
         return self.positions + self.bundle.max_context_tokens
 
-    def recognizer(self) -> Recognizer:
-        """Make one lane: a KV cache of its own on the shared weights, or a share of one."""
-        return Recognizer(self)
+    def spare_threads(self) -> SpareThreads:
+        """Return what the lanes of one pool lend each other: nothing where a model is small.
 
-    def slots(self) -> Slots:
-        """Return what a lane decodes in."""
+        Its steps are so short that two threads of one step, beside another program, may take 20 times as long as one.
+        """
+        lends = self.decoder.device.kind == "cpu" and is_large(self.decoder, self.positions)
+        return SpareThreads(self.lanes if lends else 1, self.threads_per_lane)
+
+    def recognizer(self, spare_threads: SpareThreads | None = None) -> Recognizer:
+        """Make one lane: a KV cache of its own on the shared weights, or a share of one.
+
+        Args:
+            spare_threads: What its pool lends it; None is nothing.
+        """
+        return Recognizer(self, spare_threads or self.spare_threads())
+
+    def slots(self, spare_threads: SpareThreads | None = None) -> Slots:
+        """Return what a lane decodes in, see `recognizer`."""
         if self.shared_slots is not None:
             return self.shared_slots
         on_gpu = self.decoder.device.kind != "cpu"  # whose room may be gone when a larger cache is needed
@@ -110,7 +123,7 @@ class LoadedModel:
             self.token_table.rows,
             positions=positions,
             most=self.most_positions,
-            threads=self.threads_per_lane,
+            threads=spare_threads or self.spare_threads(),
             exact=self.bundle.quant in _FLOATS,
         )
 
@@ -146,10 +159,10 @@ def load_model(options: EngineOptions) -> LoadedModel:
     cpu_lanes = options.lanes or default_lanes(threads)
     threads_per_lane = max(1, threads // cpu_lanes)
     library = load_library(options.libllama, cache_dir=cache_folder())
-    encoder = _encoder(bundle, options, threads_per_lane)
+    encoder = _encoder(bundle, options, cpu_lanes, threads_per_lane)
     files = _aligner_files(bundle, options)
     own_encoder = files is not None and not (files.shares_encoder and files.path == bundle.path)
-    aligner_encoder = _encoder(files, options, threads_per_lane) if files and own_encoder else None
+    aligner_encoder = _encoder(files, options, cpu_lanes, threads_per_lane) if files and own_encoder else None
     give_back_freed_memory()
 
     def loaded(chosen: EngineOptions, warnings: tuple[str, ...]) -> LoadedModel:
@@ -196,13 +209,14 @@ def load_model(options: EngineOptions) -> LoadedModel:
     return model
 
 
-def _encoder(files: Bundle | AlignerFiles, options: EngineOptions, threads: int) -> Encoder:
+def _encoder(files: Bundle | AlignerFiles, options: EngineOptions, lanes: int, threads: int) -> Encoder:
     return Encoder(
         files.encoder_frontend,
         files.encoder_backend,
         chunk_frames=files.chunk_frames,
         window_chunks=files.window_chunks,
         threads=threads,
+        most_threads=lanes * threads,
         provider=options.onnx_provider,
         allow_fallback=options.allow_fallback,
     )
@@ -267,14 +281,15 @@ def _with_room(model: LoadedModel) -> LoadedModel:
 class Recognizer:
     """One lane. Not for two threads at once."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, spare_threads: SpareThreads) -> None:
         self._encoder = model.encoder
         self._aligner = model.aligner
         self._aligner_encoder = model.aligner_encoder
         self._model = model.decoder
         self._max_context = model.bundle.max_context_tokens
         self._max_rows = model.max_rows
-        self._slots = model.slots()
+        self._spare_threads = spare_threads
+        self._slots = model.slots(spare_threads)
         self._shares_slots = model.shared_slots is not None
         self._decoder = Decoder(model.decoder, self._slots)
 
@@ -298,7 +313,7 @@ class Recognizer:
             cancelled: Asked before every token.
         """
         started = time.perf_counter()
-        rows = self._encoder.encode(samples)
+        rows = self._encoder.encode(samples, threads=self._spare_threads.share())
         encoder_seconds = time.perf_counter() - started
         if len(rows) > self._max_rows:
             raise EngineError(f"A chunk of {len(samples) / 16000:.1f} s is longer than this model takes.")
@@ -361,8 +376,10 @@ class Recognizer:
         if units:
             self._decoder.rest()
         if self._aligner_encoder is not None and units:
-            rows = self._aligner_encoder.encode(samples)
-        times = aligner.align(rows, [unit.text for unit in units], len(samples) // 16)
+            rows = self._aligner_encoder.encode(samples, threads=self._spare_threads.share())
+        times = aligner.align(
+            rows, [unit.text for unit in units], len(samples) // 16, threads=self._spare_threads.share()
+        )
         return tuple(
             AlignedUnit(begin=unit.begin, end=unit.end, start_ms=start_ms, stop_ms=stop_ms)
             for unit, start_ms, stop_ms in zip(units, times[::2], times[1::2], strict=True)

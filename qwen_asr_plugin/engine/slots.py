@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,8 +21,9 @@ import numpy.typing as npt
 from qwen_asr_native import Context, Model
 
 from .prompt import Prompt
+from .spare_threads import Pace, SpareThreads
 
-__all__ = ["OwnSlot", "SharedSlots", "Slot", "Slots"]
+__all__ = ["OwnSlot", "SharedSlots", "Slot", "Slots", "is_large"]
 
 Float32 = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[int]], Float32]
@@ -37,6 +39,11 @@ _UBATCH_GPU: Final = 512
 _LARGE_CACHE_BYTES: Final = 32 << 20
 _NO_TOKEN: Final = 0
 """What is computed, and forgotten, for sequences that have no token in a step; any token will do."""
+
+
+def is_large(model: Model, positions: int) -> bool:
+    """Whether a KV cache of so many positions, and with it the model, is one for which more effort pays."""
+    return positions * model.kv_bytes_per_position > _LARGE_CACHE_BYTES
 
 
 class Slot(Protocol):
@@ -100,7 +107,7 @@ class OwnSlot:
         embed: Its token table.
         positions: Size of the KV cache at first; it grows with what is asked for.
         most: Largest size; None is `positions`.
-        threads: Threads for a step.
+        threads: Threads for a step, a number or what the lanes of a pool lend each other.
         exact: Keep keys and values in 16 bits even where 8 are faster, for weights that are not quantised either.
     """
 
@@ -111,12 +118,13 @@ class OwnSlot:
         *,
         positions: int,
         most: int | None = None,
-        threads: int,
+        threads: int | SpareThreads,
         exact: bool = True,
     ) -> None:
         self._model = model
         self._embed = embed
-        self._threads = threads
+        self._threads = SpareThreads(1, threads) if isinstance(threads, int) else threads
+        self._pace = Pace(self._threads.own)
         self._most = positions if most is None else most
         self._exact = exact
         self.positions = positions
@@ -134,11 +142,20 @@ class OwnSlot:
     def generate(self, prompt: Prompt, audio: Float32, answer: Answer) -> None:
         """See `Slot.generate`."""
         sequence = self._lent()
-        context = sequence.context
+        context, own = sequence.context, self._threads.own
+        using = own
+        context.set_threads(own, self._threads.share())
         logits = sequence.fill(prompt, audio, self._embed)
+        self._pace.begin()
         while (token := answer(logits)) is not None:
+            started = time.perf_counter()
+            threads = self._pace.choose(self._for_one_row(self._threads.share()))
+            if threads != using:
+                context.set_threads(threads)
+                using = threads
             context.decode_tokens((token,), context.length(), logits=True)
             logits = context.logits()
+            self._pace.took(threads, time.perf_counter() - started)
 
     def rest(self) -> None:
         """Free a large KV cache on a CPU until the next chunk, so that others can use its memory meanwhile.
@@ -160,7 +177,18 @@ class OwnSlot:
         return self._sequence
 
     def _is_large(self) -> bool:
-        return self.positions * self._model.kv_bytes_per_position > _LARGE_CACHE_BYTES
+        return is_large(self._model, self.positions)
+
+    def _for_one_row(self, threads: int) -> int:
+        """Return how many of the threads a step of one row may use without a change in any bit of its result.
+
+        Mainline divides one row's attention among threads along the positions, ``ik`` does where there is no whole
+        number of heads for each: the order of additions then depends on the number of threads.
+        """
+        own, heads = self._threads.own, self._model.n_head_kv
+        if self._model.library.verdict.family != "ik" or heads % own:
+            return own
+        return max(number for number in range(own, threads + 1) if not heads % number)
 
     def _new_sequence(self) -> _Sequence:
         on_cpu = self._model.device.kind == "cpu"
@@ -174,7 +202,7 @@ class OwnSlot:
             n_ctx=self.positions,
             n_batch=ubatch,
             n_ubatch=ubatch,
-            threads=self._threads,
+            threads=self._threads.own,
             kv_type="q8_0" if small else "f16",
         )
         return _Sequence(context, 0, self.positions)

@@ -86,6 +86,23 @@ def test_text_without_units_needs_no_pass(aligner):
     assert aligner.align(_audio(aligner, 0), [], FOREVER_MS) == ()
 
 
+def test_the_number_of_threads_changes_nothing(bundle, tokenizer, monkeypatch):
+    scores = []
+    score = Context.score_embeddings
+
+    def watch(*arguments, **options):
+        found = score(*arguments, **options)
+        scores.append(found.tobytes())
+        return found
+
+    monkeypatch.setattr(Context, "score_embeddings", watch)
+    aligner = _load(bundle, tokenizer)
+    times = {aligner.align(_audio(aligner, 1), ["one", "two", "three"], 5000, threads=n) for n in (None, 1, 2, 3)}
+    aligner.close()
+    assert len(times) == len(set(scores)) == 1
+    assert len(scores) == 4
+
+
 def test_several_threads_get_what_one_gets(aligner):
     jobs = [(_audio(aligner, seed, rows=20 + 30 * (seed % 4)), UNITS[: 1 + seed % 7]) for seed in range(24)]
     one = [aligner.align(audio, units, FOREVER_MS) for audio, units in jobs]

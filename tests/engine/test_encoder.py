@@ -31,7 +31,8 @@ def test_the_number_of_threads_changes_no_byte(bundles, frames):
         alone, *others = (encoder(bundle, threads).encode_mel(mel) for threads in (1, 2, 3))
         assert len(alone) == encoded_rows(frames)
         assert np.isfinite(alone).all()
-        for other in others:
+        lent = Encoder(bundle.encoder_frontend, bundle.encoder_backend, threads=1, most_threads=3)
+        for other in [*others, *(lent.encode_mel(mel, threads=threads) for threads in (None, 2, 3))]:
             assert alone.tobytes() == other.tobytes()
 
 

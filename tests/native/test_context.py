@@ -279,6 +279,24 @@ def test_contexts_of_one_model_run_in_threads(model: Model) -> None:
     assert not failures
 
 
+def test_the_number_of_threads_changes_no_bit_of_several_rows(model: Model) -> None:
+    rows = np.random.default_rng(0).normal(0, 0.05, (90, model.n_embd)).astype(np.float32)
+    found = set()
+    with Context(model, n_ctx=128, n_batch=64, n_ubatch=64) as context:
+        for threads, threads_batch in ((1, None), (1, 2), (3, 3), (2, 1)):
+            context.set_threads(threads, threads_batch)
+            address = context._address
+            assert model.library.functions.n_threads(address) == threads
+            assert model.library.functions.n_threads_batch(address) == (threads_batch or threads)
+            context.clear()
+            context.decode_embeddings(rows, 0, logits=True)
+            found.add(context.logits().tobytes())
+        for wrong in ((0, 1), (1, 0), (513, 1)):
+            with pytest.raises(ContextError, match="from 1 to 512"):
+                context.set_threads(*wrong)
+    assert len(found) == 1
+
+
 def test_one_context_in_two_threads_is_refused(model: Model) -> None:
     with Context(model, n_ctx=128) as context:
         refused: list[BaseException] = []
@@ -364,6 +382,7 @@ def test_closed_things_say_so(library: Library, tiny: Any) -> None:
         context.logits,
         context.clear,
         lambda: context.truncate(0),
+        lambda: context.set_threads(1),
         lambda: model.tokenize("x"),
         lambda: model.piece(1),
         lambda: model.meta("general.name"),
