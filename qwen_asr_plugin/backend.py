@@ -7,6 +7,8 @@ on the length of the file and the first segment leaves before the last second is
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qwen_asr_plugin.alignment import TimedWord, Unit, align_words, estimate_words, is_plausible, units_notice
-from qwen_asr_plugin.audio import find_chunks
+from qwen_asr_plugin.audio import find_chunks, load_voice_activity
 from qwen_asr_plugin.engine import Engine, EngineInfo, Recognition, WorkTimes, peak_memory_bytes, shared_engine
 from qwen_asr_plugin.languages import iso_code
 from qwen_asr_plugin.media import AudioTrack, MediaProbe, PipedMedia, choose_track, find_ffmpeg, open_audio, probe
@@ -173,6 +175,8 @@ class _Job:
         meter = ProgressMeter(self.events, total_ms=self.range_ms)
         loading = time.perf_counter()
         meter.loading()
+        with contextlib.suppress(RuntimeError):  # no new threads: it is loaded when it is needed, then
+            threading.Thread(target=load_voice_activity, name="voice-activity-loader").start()
         with shared_engine(self.options.engine_part(), self.events.cancelled) as engine:
             self.load_seconds = time.perf_counter() - loading
             self.info = engine.info

@@ -4,7 +4,13 @@
 from qwen_asr_plugin.audio.chunks import SpeechChunk, find_chunks
 from qwen_asr_plugin.audio.log_mel import HOP_SAMPLES, MEL_BANDS, log_mel
 from qwen_asr_plugin.audio.quiet import quiet_place
-from qwen_asr_plugin.audio.voice_activity import SpeechSpan, SpeechTracker, find_speech, speech_probabilities
+from qwen_asr_plugin.audio.voice_activity import (
+    SpeechSpan,
+    SpeechTracker,
+    find_speech,
+    load_voice_activity,
+    speech_probabilities,
+)
 
 __all__ = [
     "HOP_SAMPLES",
@@ -14,6 +20,7 @@ __all__ = [
     "SpeechTracker",
     "find_chunks",
     "find_speech",
+    "load_voice_activity",
     "log_mel",
     "quiet_place",
     "speech_probabilities",

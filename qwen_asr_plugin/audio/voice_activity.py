@@ -8,6 +8,7 @@ first one.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FRAME_SAMPLES", "SpeechSpan", "SpeechTracker", "find_speech", "speech_probabilities"]
+__all__ = [
+    "FRAME_SAMPLES",
+    "SpeechSpan",
+    "SpeechTracker",
+    "find_speech",
+    "load_voice_activity",
+    "speech_probabilities",
+]
 
 FRAME_SAMPLES: Final = 512
 """Samples per decision of the model: 32 ms at 16 kHz."""
@@ -36,6 +44,12 @@ class SpeechSpan:
 
     start_ms: int
     end_ms: int
+
+
+def load_voice_activity() -> None:
+    """Load the model for whoever needs it soon. What goes wrong is raised there, not here."""
+    with contextlib.suppress(Exception):
+        _session()
 
 
 def speech_probabilities(blocks: Iterable[npt.NDArray[np.float32]]) -> Iterator[npt.NDArray[np.float32]]:
