@@ -7,6 +7,7 @@ What is computed does not depend on it: threads are lent only where their number
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from typing import Final
 
@@ -14,6 +15,8 @@ __all__ = ["Pace", "SpareThreads"]
 
 _TRIAL: Final = 4
 """Steps that are compared."""
+_SETTLED_SECONDS: Final = 0.5
+"""Nothing is lent so long after a chunk has come: at the start the next one is near, and the host needs a core."""
 
 
 class SpareThreads:
@@ -29,12 +32,14 @@ class SpareThreads:
         self.most = lanes * threads
         self._lanes = lanes
         self._chunks = 0
+        self._latest = 0.0
         self._lock = threading.Lock()
 
     def begin(self) -> None:
         """A chunk waits for a lane or is in one."""
         with self._lock:
             self._chunks += 1
+            self._latest = time.monotonic()
 
     def end(self) -> None:
         """A chunk is finished, or never will be begun."""
@@ -43,6 +48,8 @@ class SpareThreads:
 
     def share(self) -> int:
         """Threads that a lane may use at this moment, `own` at least; without any chunk counted, `own`."""
+        if self.most == self.own or time.monotonic() < self._latest + _SETTLED_SECONDS:
+            return self.own
         busy = min(self._chunks or self._lanes, self._lanes)
         return self.most // busy
 

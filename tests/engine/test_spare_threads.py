@@ -10,6 +10,7 @@ import pytest
 from qwen_asr_model import TextTable, default_bundle, open_bundle
 from qwen_asr_native import Context, Model, load_library
 from qwen_asr_plugin.engine import recognizer as recognizer_module
+from qwen_asr_plugin.engine import spare_threads
 from qwen_asr_plugin.engine.lanes import LanePool
 from qwen_asr_plugin.engine.prompt import SpecialTokens, build_prompt
 from qwen_asr_plugin.engine.recognizer import load_model
@@ -21,11 +22,17 @@ ROWS = 290
 """With so many positions mainline divides one row's attention among threads."""
 
 
+@pytest.fixture
+def at_once(monkeypatch):
+    """Lend without waiting."""
+    monkeypatch.setattr(spare_threads, "_SETTLED_SECONDS", 0)
+
+
 @pytest.mark.parametrize(
     ("lanes", "own", "shares"),
     [(2, 1, [1, 2, 1, 1]), (4, 1, [1, 4, 2, 1, 1, 1]), (4, 2, [2, 8, 4, 2, 2]), (1, 3, [3, 3, 3])],
 )
-def test_threads_are_divided_among_the_lanes_that_have_something_to_do(lanes, own, shares):
+def test_threads_are_divided_among_the_lanes_that_have_something_to_do(at_once, lanes, own, shares):
     spare = SpareThreads(lanes, own)
     found = [spare.share()]
     for _ in shares[1:]:
@@ -35,6 +42,21 @@ def test_threads_are_divided_among_the_lanes_that_have_something_to_do(lanes, ow
     for wanted in reversed(shares):
         assert spare.share() == wanted
         spare.end()
+
+
+def test_nothing_is_lent_as_long_as_another_chunk_may_be_near(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(spare_threads.time, "monotonic", lambda: now)
+    spare = SpareThreads(2, 1)
+    spare.begin()
+    assert spare.share() == 1
+    now += 1
+    assert spare.share() == 2
+    spare.begin()
+    spare.end()
+    assert spare.share() == 1
+    now += 1
+    assert spare.share() == 2
 
 
 def _choices(pace, offered, seconds, steps):
@@ -81,7 +103,7 @@ def threads_used(monkeypatch):
     return used
 
 
-def test_lent_threads_change_no_bit(model, threads_used, monkeypatch):
+def test_lent_threads_change_no_bit(at_once, model, threads_used, monkeypatch):
     monkeypatch.setattr(Pace, "choose", lambda _, offered: offered)  # whatever else this machine does
     rows = np.random.default_rng(1).normal(0, 0.05, (ROWS, model.n_embd)).astype(np.float32)
     prompt = build_prompt(model, SpecialTokens.of(model), language="en")
@@ -104,7 +126,7 @@ def test_lent_threads_change_no_bit(model, threads_used, monkeypatch):
     assert threads_used == [(1, 1), (1, 2), *steps]
 
 
-def test_a_lane_alone_gets_the_threads_of_all(speech, threads_used, monkeypatch):
+def test_a_lane_alone_gets_the_threads_of_all(at_once, speech, threads_used, monkeypatch):
     options = EngineOptions(lanes=2, threads=2)
     samples = speech[0].samples
 
