@@ -121,9 +121,10 @@ def default_lanes(threads: int) -> int:
     """Return how many chunks to recognise at once on `threads` threads.
 
     Lanes of one thread share the mapped weights, need no barrier between threads and therefore also keep their speed
-    beside a busy neighbour; more than four would only add KV caches (docs/performance.md has the measurements).
+    beside a busy neighbour. More than eight were little or no faster on 16 cores, and each has a KV cache of its own
+    (docs/performance.md has the measurements).
     """
-    return max(1, min(4, threads))
+    return max(1, min(8, threads))
 
 
 def parse_options(values: Mapping[str, object]) -> EngineOptions:

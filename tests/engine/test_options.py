@@ -70,6 +70,6 @@ def test_what_is_about_one_file_does_not_ask_for_another_worker():
     assert EngineOptions(threads=1).engine_part() != there.engine_part()
 
 
-@pytest.mark.parametrize(("threads", "lanes"), [(1, 1), (2, 2), (4, 4), (64, 4)])
+@pytest.mark.parametrize(("threads", "lanes"), [(1, 1), (2, 2), (8, 8), (64, 8)])
 def test_lanes_have_one_thread_each_while_there_are_few(threads, lanes):
     assert default_lanes(threads) == lanes

@@ -81,9 +81,9 @@ def test_who_chooses_other_subtitles_keeps_them(start_mpv, film):
     mpv.wait(
         lambda: film.with_name("film.en.srt") in [Path(one["external-filename"]) for one in mpv.subtitles()], "adds"
     )
+    mpv.wait(lambda: len(mpv.subtitles()) == 2, "takes the growing track away")
     assert mpv.get("sid") == 1
     assert mpv.get("sub-text") == "Mine"
-    assert len(mpv.subtitles()) == 2
 
 
 def test_the_audio_track_that_plays_is_worked_on(start_mpv, two_languages):
