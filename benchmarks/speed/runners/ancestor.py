@@ -24,6 +24,7 @@ from qwen_asr_plugin.engine.recognition import WorkTimes
 from qwen_asr_plugin.engine.recognizer import LoadedModel, load_model
 from qwen_asr_plugin.engine.slots import OwnSlot
 from qwen_asr_plugin.engine.slots import _Sequence as Sequence
+from qwen_asr_plugin.engine.spare_threads import SpareThreads
 from qwen_asr_plugin.options import ALIGNER_OFF, EngineOptions
 
 __all__ = ["run"]
@@ -36,12 +37,23 @@ _UBATCH = 512
 _FORGOTTEN_TOKENS = 5
 
 
+class _Threads(SpareThreads):
+    """Always the same number for one row, and another one for several."""
+
+    def __init__(self, threads: int, threads_batch: int) -> None:
+        super().__init__(1, threads)
+        self._threads_batch = threads_batch
+
+    def share(self) -> int:
+        return self._threads_batch
+
+
 class _Slot(OwnSlot):
     """A KV cache as the ancestor makes it: of one size, with the default micro-batch and two numbers of threads."""
 
     def __init__(self, model: LoadedModel, threads: int, threads_batch: int) -> None:
-        self._threads_batch = threads_batch
-        super().__init__(model.decoder, model.token_table.rows, positions=_POSITIONS, threads=threads)
+        both = _Threads(threads, threads_batch)
+        super().__init__(model.decoder, model.token_table.rows, positions=_POSITIONS, threads=both)
 
     def _new_sequence(self) -> Sequence:
         context = Context(
@@ -49,11 +61,15 @@ class _Slot(OwnSlot):
             n_ctx=_POSITIONS,
             n_batch=_POSITIONS,
             n_ubatch=_UBATCH,
-            threads=self._threads,
-            threads_batch=self._threads_batch,
+            threads=self._threads.own,
+            threads_batch=self._threads.share(),
             flash_attention=True,
         )
         return Sequence(context, 0, _POSITIONS)
+
+    def _for_one_row(self, threads: int) -> int:
+        del threads
+        return self._threads.own
 
 
 def run(job: Job) -> Result:

@@ -124,6 +124,7 @@ class _Recogniser:
             n_seq_max=1,
             separate=False,
             flash_attention=None,
+            kv_type="f16",
         )
         self._mtmd = _Mtmd(library, weights, mmproj, threads)
         self._one = library.functions.handle["llama_batch_get_one"]
